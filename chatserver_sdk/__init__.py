@@ -1,0 +1,90 @@
+"""Talk to a chat server: completions, streams, recorded sessions, administration.
+
+Names are loaded when they are first used, so that `import chatserver_sdk` costs next to nothing
+and loads no extra.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from .client import ChatServerClient as ChatServerClient, create_client as create_client
+    from .exceptions import (
+        APIConnectionError as APIConnectionError,
+        APIStatusError as APIStatusError,
+        APITimeoutError as APITimeoutError,
+        BadRequestError as BadRequestError,
+        ChatServerError as ChatServerError,
+        ConfigurationError as ConfigurationError,
+        ConflictError as ConflictError,
+        DecodeError as DecodeError,
+        ErrorResponse as ErrorResponse,
+        ForbiddenError as ForbiddenError,
+        InternalServerError as InternalServerError,
+        NotFoundError as NotFoundError,
+        RateLimitError as RateLimitError,
+        ServiceUnavailableError as ServiceUnavailableError,
+        StreamConsumedError as StreamConsumedError,
+        StreamError as StreamError,
+        StreamFailedError as StreamFailedError,
+        StreamInterruptedError as StreamInterruptedError,
+        TransportError as TransportError,
+        UnauthorizedError as UnauthorizedError,
+        UnprocessableEntityError as UnprocessableEntityError,
+    )
+    from .models import (
+        AdminInfo as AdminInfo,
+        AdminListResponse as AdminListResponse,
+        AdminResponse as AdminResponse,
+        AuditEntry as AuditEntry,
+        AuditLogResponse as AuditLogResponse,
+        ChatCompletionChoice as ChatCompletionChoice,
+        ChatCompletionChunk as ChatCompletionChunk,
+        ChatCompletionRequest as ChatCompletionRequest,
+        ChatCompletionResponse as ChatCompletionResponse,
+        ChatMessageRecord as ChatMessageRecord,
+        ChatSessionDetailResponse as ChatSessionDetailResponse,
+        ChatSessionListResponse as ChatSessionListResponse,
+        ChatSessionSummary as ChatSessionSummary,
+        Message as Message,
+        MessageRole as MessageRole,
+        ModelInfo as ModelInfo,
+        ModelsResponse as ModelsResponse,
+        PlatformStats as PlatformStats,
+        SystemHealth as SystemHealth,
+        UsageInfo as UsageInfo,
+    )
+    from .streaming import CompletionStream as CompletionStream
+
+_HOMES = {
+    "client": "ChatServerClient create_client",
+    "exceptions": "APIConnectionError APIStatusError APITimeoutError BadRequestError"
+    " ChatServerError ConfigurationError ConflictError DecodeError ErrorResponse ForbiddenError"
+    " InternalServerError NotFoundError RateLimitError ServiceUnavailableError"
+    " StreamConsumedError StreamError StreamFailedError StreamInterruptedError TransportError"
+    " UnauthorizedError UnprocessableEntityError",
+    "models": "AdminInfo AdminListResponse AdminResponse AuditEntry AuditLogResponse"
+    " ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest ChatCompletionResponse"
+    " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
+    " Message MessageRole ModelInfo ModelsResponse PlatformStats SystemHealth UsageInfo",
+    "streaming": "CompletionStream",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted([*_HOME_OF, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,349 @@
+"""One requests.Session: sends, maps every failure, hands body bytes on as they arrive.
+
+The only module that knows requests and urllib3. It knows nothing of completions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from ._version import __version__
+from ._wire import errors
+from .exceptions import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    BadRequestError,
+    ConfigurationError,
+    DecodeError,
+    ErrorResponse,
+    TransportError,
+)
+
+_READ_SIZE = 65536
+_LONGEST_CONNECT = 10.0
+_DEFAULT_STREAM_IDLE = 300.0
+_POOL_SIZE = 64
+_USER_AGENT = f"chatserver-sdk/{__version__} python/{platform.python_version()}"
+
+_BAD_REQUESTS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidProxyURL,
+)
+
+
+class _DefaultSeconds(int):
+    """A number that remembers that nobody chose it."""
+
+
+class _DefaultText(str):
+    """The same for a text."""
+
+
+DEFAULT_TIMEOUT: int = _DefaultSeconds(30)
+DEFAULT_BASE_URL: str = _DefaultText("http://localhost:3284")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds to wait: for a connection, for an answer, between two bytes of a stream."""
+
+    connect: float | None
+    read: float | None
+    idle: float | None
+
+    @classmethod
+    def of(cls, timeout: float | None) -> Limits:
+        """The limits that one number stands for; None is no limit."""
+        if timeout is None:
+            return cls(None, None, None)
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+            raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}")
+        if not (timeout > 0 and math.isfinite(timeout)):
+            raise ConfigurationError(f"timeout must be a positive number of seconds: {timeout!r}")
+        # Between two events of an answer minutes can pass while tools run.
+        chosen = not isinstance(timeout, _DefaultSeconds)
+        idle = float(timeout) if chosen else _DEFAULT_STREAM_IDLE
+        return cls(min(float(timeout), _LONGEST_CONNECT), float(timeout), idle)
+
+
+class _BearerAuth(AuthBase):
+    # An auth object and not a header of the session: requests lets ~/.netrc replace the header.
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+    def __repr__(self) -> str:
+        return "<bearer key>"
+
+
+class ByteBody:
+    """The body of an answer that is still arriving."""
+
+    def __init__(self, response: requests.Response, limits: Limits, url: str) -> None:
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._limits = limits
+        self._url = url
+        self._timer: threading.Timer | None = None
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """The bytes, the moment they arrive. Raises TransportError when they are cut."""
+        # iter_content() fills its buffer first, which holds tokens back on bodies that are not
+        # chunked; read1() returns what one recv() gave.
+        read1 = self._response.raw.read1
+        try:
+            while chunk := read1(_READ_SIZE, decode_content=True):
+                yield chunk
+        except urllib3.exceptions.ReadTimeoutError as exc:
+            raise APITimeoutError(
+                f"the stream from {self._url} was silent for {_seconds(self._limits.idle)}",
+                kind="idle",
+            ) from exc
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as exc:
+            # ValueError: another thread closed the file underneath.
+            raise APIConnectionError(f"the connection to {self._url} broke off") from exc
+
+    def shut_after(self, seconds: float) -> None:
+        """End a read that still waits after so long; what has arrived is still handed out."""
+        self._timer = threading.Timer(seconds, self.shut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def shut(self) -> None:
+        """End a read that another thread is waiting in, at once."""
+        try:
+            self._response.raw.shutdown()
+        except (OSError, ValueError, RuntimeError):
+            # Closed already, or back in the pool: there is no read to end.
+            return
+
+    def close(self) -> None:
+        """Give the connection back; safe to call twice."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._response.close()
+
+
+class Transport:
+    """Sends requests to one server with one key."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        timeout: float | None,
+        session: requests.Session | None,
+    ) -> None:
+        if isinstance(base_url, _DefaultText):
+            base_url = os.environ.get("CHATSERVER_BASE_URL") or base_url
+        if api_key is None:
+            api_key = os.environ.get("CHATSERVER_API_KEY")
+        self.base_url = normalize_base_url(base_url)
+        self.limits = Limits.of(timeout)
+        self.shown_url = _without_userinfo(self.base_url)
+        self._auth = _BearerAuth(_checked_key(api_key)) if api_key else None
+        self._owns_session = session is None
+        self.session = session if session is not None else _new_session()
+        self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The decoded JSON of the answer. Raises APIStatusError, TransportError, DecodeError."""
+        response = self._send(method, path, query, body, stream=False)
+        try:
+            return json.loads(response.content)
+        except (ValueError, RecursionError) as exc:
+            raise DecodeError(
+                f"{method} {path}: the server's answer is not JSON",
+                response.status_code,
+                _error_response(response),
+            ) from exc
+
+    def open_stream(self, path: str, body: Mapping[str, Any]) -> ByteBody:
+        """POST, and the body of a successful answer as it arrives."""
+        response = self._send("POST", path, None, body, stream=True)
+        opened = ByteBody(response, self.limits, self.shown_url)
+        self._bodies.add(opened)
+        return opened
+
+    def close(self) -> None:
+        """Close open streams and, where the session is not the caller's own, its connections."""
+        for body in list(self._bodies):
+            body.shut()
+            body.close()
+        if self._owns_session:
+            self.session.close()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | None,
+        *,
+        stream: bool,
+    ) -> requests.Response:
+        content = None if body is None else _encode(body)
+        headers = {"Accept": "text/event-stream" if stream else "application/json"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            response = self.session.request(
+                method,
+                self.base_url + path,
+                params=query,
+                data=content,
+                headers=headers,
+                auth=self._auth,
+                timeout=(self.limits.connect, self.limits.idle if stream else self.limits.read),
+                stream=stream,
+                # A redirected POST would arrive as a GET without its body.
+                allow_redirects=method == "GET",
+            )
+        except requests.RequestException as exc:
+            raise self._failure(exc) from exc
+        if response.status_code >= 300:
+            raise self._status_error(response)
+        return response
+
+    def _status_error(self, response: requests.Response) -> Exception:
+        with response:
+            try:
+                content = response.content
+            except requests.RequestException as exc:
+                failure = self._failure(exc)
+                failure.__cause__ = exc
+                return failure
+        if response.status_code >= 400:
+            return errors.error_from(response.status_code, response.headers, content)
+        target = _without_userinfo(response.headers.get("Location", "elsewhere"))
+        return APIStatusError(
+            f"the server at {self.shown_url} redirects to {target}; use that as the base URL",
+            response.status_code,
+            _error_response(response),
+        )
+
+    def _failure(self, exc: requests.RequestException) -> Exception:
+        """Our exception for one of requests'."""
+        where = f"the server at {self.shown_url}"
+        if isinstance(exc, requests.ConnectTimeout):
+            return _timeout(where, "could not be reached", self.limits.connect, "connect")
+        if isinstance(exc, requests.Timeout) or _is_read_timeout(exc):
+            return _timeout(where, "did not answer", self.limits.read, "read")
+        if isinstance(exc, _BAD_REQUESTS):
+            # Not the exception's own words: InvalidHeader's hold the key.
+            return ConfigurationError(f"a request to {self.shown_url} cannot be made")
+        if isinstance(exc, requests.ConnectionError):
+            return APIConnectionError(f"{where} could not be reached: {_reason(exc)}")
+        return APIConnectionError(f"{where} broke the answer off")
+
+
+def normalize_base_url(base_url: str) -> str:
+    """The URL without a trailing `/` or `/v1`. Raises ConfigurationError."""
+    if not isinstance(base_url, str):
+        raise ConfigurationError(f"base_url must be a string, not {type(base_url).__name__}")
+    try:
+        parts = urlsplit(base_url.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"base_url must look like http://localhost:3284, not {_without_userinfo(base_url)!r}"
+        )
+    return base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def path_segment(value: Any, name: str) -> str:
+    """A value quoted for a path. Raises BadRequestError for one that no path can hold."""
+    text = str(value) if value is not None else ""
+    if text in ("", ".", ".."):
+        raise BadRequestError(f"{name} must not be empty, '.' or '..'", param=name)
+    return quote(text, safe="")
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = _USER_AGENT
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_POOL_SIZE))
+    return session
+
+
+def _checked_key(key: object) -> str:
+    # What a header cannot hold fails here, where the message does not repeat it.
+    if not isinstance(key, str) or not key.isascii() or not key.isprintable():
+        raise ConfigurationError("api_key must be printable ASCII text, without line ends")
+    return key.strip()
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise BadRequestError(f"the request cannot be written as JSON: {exc}") from exc
+
+
+def _error_response(response: requests.Response) -> ErrorResponse:
+    return ErrorResponse(response.status_code, dict(response.headers), response.content)
+
+
+def _timeout(
+    where: str, what: str, seconds: float | None, kind: Literal["connect", "read"]
+) -> TransportError:
+    return APITimeoutError(f"{where} {what} within {_seconds(seconds)}", kind=kind)
+
+
+def _is_read_timeout(exc: requests.RequestException) -> bool:
+    # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
+    cause = exc.args[0] if exc.args else None
+    return isinstance(cause, urllib3.exceptions.ReadTimeoutError)
+
+
+def _reason(exc: BaseException) -> str:
+    """The innermost cause, in its own words: "Connection refused"."""
+    cause: Any = exc.args[0] if exc.args else exc
+    while (inner := getattr(cause, "reason", None)) is not None and inner is not cause:
+        cause = inner
+    inner = getattr(cause, "__cause__", None) or getattr(cause, "__context__", None)
+    text = getattr(inner, "strerror", None) or getattr(cause, "strerror", None)
+    return str(text) if text else type(cause).__name__
+
+
+def _without_userinfo(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "that"
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _seconds(seconds: float | None) -> str:
+    return f"{seconds:g} s" if seconds is not None else "its time"

@@ -1,0 +1,121 @@
+"""Server-sent events: bytes to events and back, by the rules of the WHATWG.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+Events are framed here and the common one (a single `data:` line) is read here; sseclient-py
+parses the others, from blocks in which its weak spots (byte-order mark, mixed line ends, bad
+UTF-8, ids) can no longer be met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from chatserver_sdk.exceptions import DecodeError
+
+# An event that never ends must not fill the memory.
+MAX_EVENT_BYTES = 64 * 2**20
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(NamedTuple):
+    """One event: `id` is the last id that was seen (it sticks), `retry` milliseconds."""
+
+    data: str
+    event: str = "message"
+    id: str = ""
+    retry: int | None = None
+
+
+def iter_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
+    """The events in a body, wherever its chunks are cut; an event without its end is dropped.
+
+    Raises DecodeError for an event of more than MAX_EVENT_BYTES.
+    """
+    last_id = ""
+    for block in _iter_blocks(_with_plain_line_ends(_without_bom(chunks))):
+        if block.startswith(b"data:") and b"\n" not in block:
+            start = 6 if block.startswith(b"data: ") else 5
+            yield ServerSentEvent(block[start:].decode("utf-8", "replace"), id=last_id)
+            continue
+        last_id, event = _parse_block(block, last_id)
+        if event is not None:
+            yield event
+
+
+def encode_event(data: str, *, event: str | None = None, id: str | None = None) -> bytes:
+    """The bytes of one event; each line of `data` becomes a data line of its own."""
+    head = (f"event: {event}\n" if event else "") + (f"id: {id}\n" if id else "")
+    # Splitting at LF only would let a CR in the data end its line on the reader's side.
+    lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return (head + "".join(f"data: {line}\n" for line in lines) + "\n").encode()
+
+
+def encode_comment(text: str) -> bytes:
+    """The bytes of a comment, which readers skip: a sign of life."""
+    return f": {text}\n\n".encode()
+
+
+def _without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    head = b""
+    undecided = True
+    for chunk in chunks:
+        if undecided:
+            head += chunk
+            undecided = len(head) < len(_BOM) and _BOM.startswith(head)
+            if undecided:
+                continue
+            chunk = head.removeprefix(_BOM)
+        yield chunk
+    if undecided:
+        yield head
+
+
+def _with_plain_line_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """CR and CRLF become LF; a CR at the end of a chunk ends its line at once."""
+    after_cr = False
+    for chunk in chunks:
+        if after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            after_cr = False
+        if b"\r" in chunk:
+            after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        yield chunk
+
+
+def _iter_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What stands between two empty lines."""
+    buffer = bytearray()
+    for chunk in chunks:
+        # Only what is new is searched: a big event in small pieces stays linear.
+        start = max(len(buffer) - 1, 0)
+        buffer += chunk
+        consumed = 0
+        while (end := buffer.find(b"\n\n", start)) >= 0:
+            yield bytes(buffer[consumed:end])
+            consumed = start = end + 2
+        del buffer[:consumed]
+        if len(buffer) > MAX_EVENT_BYTES:
+            raise DecodeError(f"the server sent an event of more than {MAX_EVENT_BYTES} bytes")
+
+
+def _parse_block(block: bytes, last_id: str) -> tuple[str, ServerSentEvent | None]:
+    from sseclient import SSEClient  # only streams need it
+
+    retry: int | None = None
+    lines = []
+    for line in block.decode("utf-8", "replace").split("\n"):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "id":
+            # An id counts also in an event without data; one with NUL never does.
+            last_id = last_id if "\0" in value else value
+        elif name == "retry":
+            retry = int(value) if value.isascii() and value.isdigit() else retry
+        else:
+            lines.append(line)
+    for parsed in SSEClient(iter([("\n".join(lines) + "\n\n").encode()])).events():
+        return last_id, ServerSentEvent(parsed.data, parsed.event, last_id, retry)
+    return last_id, None

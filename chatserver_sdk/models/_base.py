@@ -1,0 +1,346 @@
+"""How every model is read and written: one base class on dataclasses-json.
+
+dataclasses-json supplies the interface (from_dict, to_dict, from_json, to_json, `config` on
+fields). Its decoding refuses ISO dates, unknown enum values and missing keys, so ours replaces
+it: a plan made once per class. Nothing here knows which models there are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field
+from datetime import date, datetime, timezone
+from enum import Enum
+from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from dataclasses_json import DataClassJsonMixin, config
+from dateutil import parser as dateparser
+
+from chatserver_sdk.exceptions import DecodeError
+
+M = TypeVar("M", bound="Model")
+E = TypeVar("E", bound="OpenEnum")
+Convert = Callable[[Any], Any]
+
+
+class OpenEnum(str, Enum):
+    """An enum that other servers may know more values of.
+
+    An unknown value is kept: it becomes a member that compares equal to its text.
+    """
+
+    @classmethod
+    def _missing_(cls: type[E], value: object) -> E | None:
+        if not isinstance(value, str):
+            return None
+        # Not registered with the class: a server must not be able to grow it without end.
+        member = str.__new__(cls, value)
+        member._name_ = value
+        member._value_ = value
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+def aliased(alias: str) -> Any:
+    """A field that some servers call by another name."""
+    return field(default=None, metadata={"alias": alias})
+
+
+def omitted(default: Any = None) -> Any:
+    """A field that is left out of the JSON where it is None."""
+    return field(default=default, metadata=config(exclude=lambda value: value is None))
+
+
+class Model(DataClassJsonMixin):
+    """What every dataclass of the wire can do.
+
+    Reading is lenient: unknown keys are kept (`.extra`) and given back by `to_dict`, unknown enum
+    values are kept, timestamps are aware (naive ones are UTC), and a field with a default may be
+    absent or null. What cannot be read raises DecodeError with the class and the field.
+    """
+
+    _plan: ClassVar[_Plan]
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The keys that came with this object and that its class does not know."""
+        return cast(dict[str, Any], self.__dict__.setdefault("_extra", {}))
+
+    @classmethod
+    def from_dict(cls: type[M], kvs: Any, *, infer_missing: bool = False) -> M:
+        """Read a decoded JSON object. Raises DecodeError."""
+        if not isinstance(kvs, Mapping):
+            raise DecodeError(f"{cls.__name__}: expected an object, got {_kind(kvs)}")
+        return plan_of(cls).read(cls, kvs)
+
+    @classmethod
+    def from_json(cls: type[M], s: str | bytes, **kw: Any) -> M:  # type: ignore[override]
+        """Read JSON text. Raises DecodeError."""
+        try:
+            decoded = json.loads(s, **kw)
+        except (ValueError, RecursionError) as exc:
+            raise DecodeError(f"{cls.__name__}: this is not JSON: {exc}") from exc
+        return cls.from_dict(decoded)
+
+    def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
+        """The object as JSON-ready values; keys that were unknown when it was read included."""
+        return plan_of(type(self)).write(self)
+
+
+class MappingModel(Model, Mapping[str, Any]):
+    """A model that also works as the dict that the documents describe: `admins["count"]`."""
+
+    def __getitem__(self, key: str) -> Any:
+        if key in plan_of(type(self)).names:
+            return getattr(self, key)
+        return self.extra[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*plan_of(type(self)).names, *self.extra])
+
+    def __len__(self) -> int:
+        return len(plan_of(type(self)).names) + len(self.extra)
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    read: Convert
+    write: Convert
+    make_default: Callable[[], Any] | None
+    nullable: bool
+    exclude: Callable[[Any], bool] | None
+    alias: str | None
+
+
+class _Plan:
+    """How one class is read and written, worked out once."""
+
+    def __init__(self, cls: type[Any]) -> None:
+        hints = get_type_hints(cls)
+        self.fields = [_plan_field(f, hints[f.name]) for f in dataclasses.fields(cls)]
+        self.names = [f.name for f in self.fields]
+        self.known = {*self.names, *(f.alias for f in self.fields if f.alias)}
+        self.finish: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
+
+    def read(self, cls: type[M], raw: Mapping[str, Any]) -> M:
+        made = cls.__new__(cls)
+        values = made.__dict__
+        for f in self.fields:
+            try:
+                values[f.name] = _read_field(f, raw)
+            except (TypeError, ValueError, OverflowError) as exc:
+                # DecodeErrors of inner objects carry their own path already.
+                raise DecodeError(f"{cls.__name__}.{f.name}: {exc}") from exc
+        unknown = {key: raw[key] for key in raw if key not in self.known}
+        if unknown:
+            values["_extra"] = unknown
+        if self.finish is not None:
+            self.finish(made)
+        return made
+
+    def write(self, model: Model) -> dict[str, Any]:
+        values = model.__dict__
+        written: dict[str, Any] = {}
+        for f in self.fields:
+            value = values[f.name]
+            if f.exclude is None or not f.exclude(value):
+                written[f.name] = None if value is None else f.write(value)
+        for key, value in values.get("_extra", {}).items():
+            written.setdefault(key, value)
+        return written
+
+
+def plan_of(cls: type[Any]) -> _Plan:
+    """The class's plan; made at its first use, when every name it refers to exists."""
+    plan = cls.__dict__.get("_plan")
+    if plan is None:
+        plan = cls._plan = _Plan(cls)
+    return cast(_Plan, plan)
+
+
+def _plan_field(f: dataclasses.Field[Any], hint: Any) -> _Field:
+    options = f.metadata.get("dataclasses_json", {})
+    read, write = _converters(hint)
+    return _Field(
+        name=f.name,
+        read=read,
+        write=write,
+        make_default=_default_of(f),
+        nullable=_accepts_none(hint),
+        exclude=options.get("exclude"),
+        alias=f.metadata.get("alias"),
+    )
+
+
+def _default_of(f: dataclasses.Field[Any]) -> Callable[[], Any] | None:
+    if f.default_factory is not MISSING:
+        return f.default_factory
+    if f.default is not MISSING:
+        return lambda: f.default
+    return None
+
+
+def _read_field(f: _Field, raw: Mapping[str, Any]) -> Any:
+    value = raw.get(f.name)
+    if value is None and f.alias is not None:
+        value = raw.get(f.alias)
+    if value is not None:
+        return f.read(value)
+    if f.nullable and (f.name in raw or f.make_default is None):
+        return None
+    if f.make_default is None:
+        raise ValueError("is missing" if f.name not in raw else "is null")
+    return f.make_default()
+
+
+def _accepts_none(hint: Any) -> bool:
+    return hint is Any or type(None) in get_args(hint)
+
+
+def _converters(hint: Any) -> tuple[Convert, Convert]:
+    """The pair of functions that read and write a value of this type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        chosen = [a for a in args if a is not type(None)]
+        return _converters(chosen[0]) if len(chosen) == 1 else (_one_of(chosen), _write_any)
+    if origin is list:
+        read, write = _converters(args[0])
+        return _list_of(read), lambda values: [write(value) for value in values]
+    if origin is dict:
+        return _exactly(dict), _write_any
+    if hint is datetime:
+        return parse_timestamp, format_timestamp
+    if isinstance(hint, type) and issubclass(hint, Model):
+        return hint.from_dict, _write_model
+    if isinstance(hint, type) and issubclass(hint, OpenEnum):
+        return _enum_of(hint), str
+    if hint is float:
+        return _read_float, _same
+    return (_exactly(hint) if hint in (str, int, bool) else _same), _write_any
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _write_any(value: Any) -> Any:
+    """What a caller put into a free field, as plain JSON values."""
+    if isinstance(value, Model):
+        return value.to_dict()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return format_timestamp(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _write_any(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_write_any(item) for item in value]
+    return value
+
+
+def _write_model(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, Model) else _write_any(value)
+
+
+def _exactly(kind: type[Any]) -> Convert:
+    def read(value: Any) -> Any:
+        # bool is an int to Python and not to JSON.
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+        if kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)
+        raise TypeError(f"expected {_NAMES[kind]}, got {_kind(value)}")
+
+    return read
+
+
+def _read_float(value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise TypeError(f"expected a number, got {_kind(value)}")
+
+
+def _list_of(read: Convert) -> Convert:
+    def read_list(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise TypeError(f"expected a list, got {_kind(value)}")
+        return [read(item) for item in value]
+
+    return read_list
+
+
+def _enum_of(enum: type[OpenEnum]) -> Convert:
+    # A dict look-up, not enum(value), which costs five times as much.
+    known: dict[Any, OpenEnum] = {member.value: member for member in enum}
+
+    def read(value: Any) -> OpenEnum:
+        if not isinstance(value, str):
+            raise TypeError(f"expected a string, got {_kind(value)}")
+        return known.get(value) or enum(value)
+
+    return read
+
+
+def _one_of(hints: list[Any]) -> Convert:
+    """A union is read as the first of its types that takes the value."""
+    readers = [_converters(hint)[0] for hint in hints]
+
+    def read(value: Any) -> Any:
+        for reader in readers:
+            try:
+                return reader(value)
+            except (TypeError, ValueError, DecodeError):
+                continue
+        raise TypeError(f"{_kind(value)} is not what can stand here")
+
+    return read
+
+
+def parse_timestamp(value: Any) -> datetime:
+    """An aware datetime from ISO 8601 text; naive means UTC. Raises ValueError, TypeError."""
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str):
+        moment = _parse_text(value)
+    else:
+        raise TypeError(f"expected a timestamp, got {_kind(value)}")
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+def _parse_text(text: str) -> datetime:
+    # fromisoformat is 30 times as fast as dateutil, and until Python 3.11 it knew neither "Z"
+    # nor fractions of any length; dateutil takes what it refuses.
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return dateparser.isoparse(text)
+
+
+def format_timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, with `Z`."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+_NAMES: dict[type[Any], str] = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    type(None): "null",
+}
+
+
+def _kind(value: Any) -> str:
+    return _NAMES.get(type(value), type(value).__name__)

@@ -1,0 +1,46 @@
+"""Rules that are written beside a field and held at the server's door.
+
+They speak pydantic's protocol for annotations (`__get_pydantic_core_schema__`, which
+https://docs.pydantic.dev/latest/concepts/types describes) without importing it: the client has
+the models and not pydantic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Handler = Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Handler) -> dict[str, Any]:
+        return {**handler(source), "ge": self.low, "le": self.high}
+
+
+@dataclass(frozen=True)
+class Length:
+    """A text of so many characters, or a list of so many items."""
+
+    low: int
+    high: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Handler) -> dict[str, Any]:
+        return {**handler(source), "min_length": self.low, "max_length": self.high}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A value that the enum lists; the others, which an OpenEnum would keep, are refused."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Handler) -> dict[str, Any]:
+        listed = {"type": "literal", "expected": [member.value for member in source]}
+        convert = {"type": "no-info", "function": source}
+        return {"type": "function-after", "function": convert, "schema": listed}

@@ -1,0 +1,105 @@
+"""What administrators see: figures, administrators, the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+
+from ._base import MappingModel, Model
+from ._rules import Length
+
+
+@dataclass
+class SystemHealth(MappingModel):
+    """status: healthy or what is wrong. active_agents: the agents that can answer."""
+
+    status: str = "unknown"
+    circuit_breaker_status: str | None = None
+    active_agents: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PlatformStats(Model):
+    """Figures of the whole server.
+
+    total_users: users with a history. active_users: those of them who asked something in the
+    last 24 hours. total_organizations: distinct organization ids. total_requests,
+    requests_today: completions (a day is a UTC day). total_tokens, tokens_today: read and
+    written. total_mcp_servers: those configured.
+    """
+
+    total_users: int = 0
+    active_users: int = 0
+    total_organizations: int = 0
+    total_requests: int = 0
+    requests_today: int = 0
+    total_tokens: int = 0
+    tokens_today: int = 0
+    total_mcp_servers: int = 0
+    system_health: SystemHealth = field(default_factory=SystemHealth)
+
+
+@dataclass
+class AdminInfo(MappingModel):
+    """An administrator; created_by is the e-mail of who made them one (None: the server)."""
+
+    id: str
+    email: str
+    created_at: datetime | None = None
+    name: str | None = None
+    created_by: str | None = None
+
+
+@dataclass
+class AdminListResponse(MappingModel):
+    """The administrators. Works as a dict too: `admins["count"]`."""
+
+    admins: list[AdminInfo]
+    count: int = 0
+
+
+@dataclass
+class AdminRequest(Model):
+    """Whom to make an administrator."""
+
+    workos_id: Annotated[str, Length(1, 256)]
+    email: Annotated[str, Length(3, 254)]
+    name: Annotated[str, Length(0, 256)] | None = None
+
+
+@dataclass
+class AdminResponse(MappingModel):
+    """What was done about an administrator, and about whom."""
+
+    status: str
+    email: str = ""
+
+
+@dataclass
+class AuditEntry(Model):
+    """One thing that happened.
+
+    timestamp: an aware time. user_id: who did it. org_id: the organization's label. action: what,
+    for example admin.added. resource, resource_id: to which kind of thing, and which one.
+    metadata: particulars.
+    """
+
+    id: str
+    timestamp: datetime
+    action: str
+    user_id: str | None = None
+    org_id: str | None = None
+    resource: str | None = None
+    resource_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class AuditLogResponse(Model):
+    """A page of the audit log, newest first; count is the length of this page, not a total."""
+
+    entries: list[AuditEntry]
+    count: int = 0
+    limit: int = 50
+    offset: int = 0

@@ -1,0 +1,36 @@
+"""Who asks: the principal behind a key, and what its role may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._base import Model, OpenEnum
+
+
+class Role(OpenEnum):
+    """user: for its own user. service, admin: for any user. expert: a person who answers."""
+
+    USER = "user"
+    SERVICE = "service"
+    EXPERT = "expert"
+    ADMIN = "admin"
+
+
+@dataclass
+class Principal(Model):
+    """Who a request comes from; never holds the key itself."""
+
+    id: str
+    role: Role
+    email: str | None = None
+    name: str | None = None
+    user_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What the audit log calls them."""
+        return self.email or self.user_id or self.id
+
+    def may_act_for(self, user_id: str) -> bool:
+        """Whether they may ask and read in this user's name."""
+        return self.role in (Role.SERVICE, Role.ADMIN) or self.user_id == user_id

@@ -1,0 +1,177 @@
+"""CompletionStream: the text of one answer as it arrives, with what else is known of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ._wire import openai, sse
+from .exceptions import (
+    ChatServerError,
+    DecodeError,
+    StreamConsumedError,
+    StreamInterruptedError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from .models import ChatCompletionResponse
+
+# How long the end of the body may keep us after `[DONE]`. The server that this protocol comes
+# from stores the answer only then, and drops that work when the client has hung up.
+_DRAIN_SECONDS = 5.0
+
+
+class Body(Protocol):
+    """What a stream reads from."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def iter_bytes(self) -> Iterator[bytes]: ...
+    def shut_after(self, seconds: float) -> None: ...
+    def shut(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class CompletionStream(Generator[str, None, None]):
+    """The text of one answer as it arrives; iterate once, or close.
+
+    `metadata` holds system_fingerprint (known before the first text), and id, model, usage
+    and finish_reason as they become known. Iterating raises StreamInterruptedError when the answer
+    ends before it is whole and StreamFailedError when the server says "error"; both carry the
+    text so far as `partial`.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._answer = openai.StreamedAnswer(openai.metadata_from_headers(body.headers))
+        self._events = sse.iter_events(body.iter_bytes())
+        self._finished = False
+        self._closed = False
+        self._failure: ChatServerError | None = None
+        self._reading = threading.Lock()
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is known of the answer beside its text."""
+        return self._answer.metadata
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._answer.text
+
+    def __iter__(self) -> CompletionStream:
+        if self._finished or self._closed:
+            raise StreamConsumedError(
+                "this answer was read or closed already; its text is in .text", partial=self.text
+            )
+        return self
+
+    def __next__(self) -> str:
+        if self._finished or self._closed:
+            raise StopIteration
+        with self._reading:
+            try:
+                return self._next_text()
+            except BaseException:
+                self._finished = True
+                self._body.close()
+                raise
+
+    def send(self, value: None, /) -> str:
+        """The same as next(): a stream takes nothing."""
+        return next(self)
+
+    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> str:
+        """Close the stream and raise."""
+        self.close()
+        raise typ if val is None else val
+
+    def close(self) -> None:
+        """Stop reading and give the connection back; safe to call twice and from any thread.
+
+        A thread that waits for the next text gets StreamConsumedError.
+        """
+        self._closed = True
+        # The reader may sit in a blocking read, which only shutting the socket ends.
+        if self._reading.acquire(blocking=False):
+            try:
+                self._body.close()
+            finally:
+                self._reading.release()
+        else:
+            self._body.shut()
+
+    def response(self) -> ChatCompletionResponse:
+        """The whole answer, read to its end if that has not happened yet.
+
+        Raises what iterating would raise, StreamConsumedError after an early close.
+        """
+        if self._failure is not None:
+            raise self._failure
+        while not self._finished:
+            if self._closed:
+                raise StreamConsumedError(
+                    "this answer was closed before its end; what came is in .text",
+                    partial=self.text,
+                    metadata=self.metadata,
+                )
+            next(self, None)
+        return self._answer.response()
+
+    def __enter__(self) -> CompletionStream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A stream that is dropped half-read gives its connection back as well.
+        if hasattr(self, "_reading"):
+            self.close()
+
+    def __repr__(self) -> str:
+        state = "finished" if self._finished else "closed" if self._closed else "open"
+        return f"<CompletionStream {state} {self.metadata.get('system_fingerprint') or ''}>"
+
+    def _next_text(self) -> str:
+        try:
+            for event in self._events:
+                if text := self._answer.add(event):
+                    return text
+                if self._answer.is_done:
+                    self._drain()
+            if self._closed:
+                raise self._broken(StreamConsumedError, "the stream was closed while it was read")
+            if not self._answer.is_whole:
+                raise self._broken(StreamInterruptedError, "the answer ended before [DONE]")
+        except (TransportError, DecodeError) as exc:
+            if self._closed:
+                raise self._broken(
+                    StreamConsumedError, "the stream was closed while it was read"
+                ) from exc
+            if not self._answer.is_whole:
+                raise self._broken(StreamInterruptedError, _sentence(exc)) from exc
+        except ChatServerError as exc:
+            self._failure = exc
+            raise
+        raise StopIteration
+
+    def _drain(self) -> None:
+        """Read on to the end of the body, for a bounded time."""
+        self._body.shut_after(_DRAIN_SECONDS)
+        for _ in self._events:
+            continue
+
+    def _broken(
+        self, kind: type[StreamConsumedError] | type[StreamInterruptedError], message: str
+    ) -> ChatServerError:
+        self._failure = kind(message, partial=self.text, metadata=self.metadata)
+        return self._failure
+
+
+def _sentence(exc: ChatServerError) -> str:
+    return f"the answer ended before [DONE]: {exc.message}"
