@@ -6,8 +6,9 @@ and loads no extra.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chatserver_sdk._lazy import lazy_names
 
 from ._version import __version__ as __version__
 
@@ -60,31 +61,20 @@ if TYPE_CHECKING:
     )
     from .streaming import CompletionStream as CompletionStream
 
-_HOMES = {
-    "client": "ChatServerClient create_client",
-    "exceptions": "APIConnectionError APIStatusError APITimeoutError BadRequestError"
-    " ChatServerError ConfigurationError ConflictError DecodeError ErrorResponse ForbiddenError"
-    " InternalServerError NotFoundError RateLimitError ServiceUnavailableError"
-    " StreamConsumedError StreamError StreamFailedError StreamInterruptedError TransportError"
-    " UnauthorizedError UnprocessableEntityError",
-    "models": "AdminInfo AdminListResponse AdminResponse AuditEntry AuditLogResponse"
-    " ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest ChatCompletionResponse"
-    " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
-    " Message MessageRole ModelInfo ModelsResponse PlatformStats SystemHealth UsageInfo",
-    "streaming": "CompletionStream",
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-
-__all__ = sorted([*_HOME_OF, "__version__"])
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "_version": "__version__",
+        "client": "ChatServerClient create_client",
+        "exceptions": "APIConnectionError APIStatusError APITimeoutError BadRequestError"
+        " ChatServerError ConfigurationError ConflictError DecodeError ErrorResponse ForbiddenError"
+        " InternalServerError NotFoundError RateLimitError ServiceUnavailableError"
+        " StreamConsumedError StreamError StreamFailedError StreamInterruptedError TransportError"
+        " UnauthorizedError UnprocessableEntityError",
+        "models": "AdminInfo AdminListResponse AdminResponse AuditEntry AuditLogResponse"
+        " ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest ChatCompletionResponse"
+        " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
+        " Message MessageRole ModelInfo ModelsResponse PlatformStats SystemHealth UsageInfo",
+        "streaming": "CompletionStream",
+    },
+)

@@ -9,12 +9,13 @@ import json
 import math
 import os
 import platform
+import re
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
@@ -34,19 +35,21 @@ from .exceptions import (
     TransportError,
 )
 
+if TYPE_CHECKING:
+    from .models import Model
+
 _READ_SIZE = 65536
 _LONGEST_CONNECT = 10.0
 _DEFAULT_STREAM_IDLE = 300.0
+# A socket's time-out counts milliseconds in a C int: 24 days. "For ever" is None.
+_LONGEST_TIMEOUT = 2_000_000.0
 _POOL_SIZE = 64
 _USER_AGENT = f"chatserver-sdk/{__version__} python/{platform.python_version()}"
 
-_BAD_REQUESTS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidHeader,
-    requests.exceptions.InvalidProxyURL,
-)
+_BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
+_ReadTimeout = urllib3.exceptions.ReadTimeoutError
+# requests lets through what urllib3 and urlsplit say of a redirect whose address is none.
+_FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError)
 
 
 class _DefaultSeconds(int):
@@ -76,12 +79,14 @@ class Limits:
             return cls(None, None, None)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}")
-        if not (timeout > 0 and math.isfinite(timeout)):
+        if not 0 < timeout < math.inf:
             raise ConfigurationError(f"timeout must be a positive number of seconds: {timeout!r}")
+        seconds = float(min(timeout, _LONGEST_TIMEOUT))
         # Between two events of an answer minutes can pass while tools run.
         chosen = not isinstance(timeout, _DefaultSeconds)
-        idle = float(timeout) if chosen else _DEFAULT_STREAM_IDLE
-        return cls(min(float(timeout), _LONGEST_CONNECT), float(timeout), idle)
+        return cls(
+            min(seconds, _LONGEST_CONNECT), seconds, seconds if chosen else _DEFAULT_STREAM_IDLE
+        )
 
 
 class _BearerAuth(AuthBase):
@@ -120,8 +125,8 @@ class ByteBody:
                 f"the stream from {self._url} was silent for {_seconds(self._limits.idle)}",
                 kind="idle",
             ) from exc
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as exc:
-            # ValueError: another thread closed the file underneath.
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as exc:
+            # The last two: another thread closed the file underneath.
             raise APIConnectionError(f"the connection to {self._url} broke off") from exc
 
     def shut_after(self, seconds: float) -> None:
@@ -134,8 +139,8 @@ class ByteBody:
         """End a read that another thread is waiting in, at once."""
         try:
             self._response.raw.shutdown()
-        except (OSError, ValueError, RuntimeError):
-            # Closed already, or back in the pool: there is no read to end.
+        except (OSError, ValueError, RuntimeError, TypeError):
+            # Closed already or at this moment, or back in the pool: there is no read to end.
             return
 
     def close(self) -> None:
@@ -173,7 +178,7 @@ class Transport:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Model | None = None,
     ) -> Any:
         """The decoded JSON of the answer. Raises APIStatusError, TransportError, DecodeError."""
         response = self._send(method, path, query, body, stream=False)
@@ -186,7 +191,7 @@ class Transport:
                 _error_response(response),
             ) from exc
 
-    def open_stream(self, path: str, body: Mapping[str, Any]) -> ByteBody:
+    def open_stream(self, path: str, body: Model) -> ByteBody:
         """POST, and the body of a successful answer as it arrives."""
         response = self._send("POST", path, None, body, stream=True)
         opened = ByteBody(response, self.limits, self.shown_url)
@@ -206,7 +211,7 @@ class Transport:
         method: str,
         path: str,
         query: Mapping[str, Any] | None,
-        body: Mapping[str, Any] | None,
+        body: Model | None,
         *,
         stream: bool,
     ) -> requests.Response:
@@ -214,6 +219,7 @@ class Transport:
         headers = {"Accept": "text/event-stream" if stream else "application/json"}
         if content is not None:
             headers["Content-Type"] = "application/json"
+        patience = self.limits.idle if stream else self.limits.read
         try:
             response = self.session.request(
                 method,
@@ -222,23 +228,23 @@ class Transport:
                 data=content,
                 headers=headers,
                 auth=self._auth,
-                timeout=(self.limits.connect, self.limits.idle if stream else self.limits.read),
+                timeout=(self.limits.connect, patience),
                 stream=stream,
                 # A redirected POST would arrive as a GET without its body.
                 allow_redirects=method == "GET",
             )
-        except requests.RequestException as exc:
-            raise self._failure(exc) from exc
+        except _FOREIGN as exc:
+            raise self._failure(exc, patience) from exc
         if response.status_code >= 300:
-            raise self._status_error(response)
+            raise self._status_error(response, patience)
         return response
 
-    def _status_error(self, response: requests.Response) -> Exception:
+    def _status_error(self, response: requests.Response, patience: float | None) -> Exception:
         with response:
             try:
                 content = response.content
             except requests.RequestException as exc:
-                failure = self._failure(exc)
+                failure = self._failure(exc, patience)
                 failure.__cause__ = exc
                 return failure
         if response.status_code >= 400:
@@ -250,18 +256,22 @@ class Transport:
             _error_response(response),
         )
 
-    def _failure(self, exc: requests.RequestException) -> Exception:
+    def _failure(self, exc: Exception, patience: float | None) -> Exception:
         """Our exception for one of requests'."""
         where = f"the server at {self.shown_url}"
+        cause = exc.args[0] if exc.args else None
         if isinstance(exc, requests.ConnectTimeout):
             return _timeout(where, "could not be reached", self.limits.connect, "connect")
-        if isinstance(exc, requests.Timeout) or _is_read_timeout(exc):
-            return _timeout(where, "did not answer", self.limits.read, "read")
-        if isinstance(exc, _BAD_REQUESTS):
-            # Not the exception's own words: InvalidHeader's hold the key.
-            return ConfigurationError(f"a request to {self.shown_url} cannot be made")
+        # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
+        if isinstance(exc, requests.Timeout) or isinstance(cause, _ReadTimeout):
+            return _timeout(where, "did not answer", patience, "read")
         if isinstance(exc, requests.ConnectionError):
-            return APIConnectionError(f"{where} could not be reached: {_reason(exc)}")
+            return APIConnectionError(f"{where} {_reason(cause)}")
+        if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
+            # Not the exception's own words: InvalidHeader's hold the header.
+            return ConfigurationError(f"a request to {self.shown_url} cannot be made")
+        if isinstance(exc, (requests.TooManyRedirects, ValueError)):
+            return APIConnectionError(f"{where} answered with headers that lead nowhere")
         return APIConnectionError(f"{where} broke the answer off")
 
 
@@ -269,16 +279,12 @@ def normalize_base_url(base_url: str) -> str:
     """The URL without a trailing `/` or `/v1`. Raises ConfigurationError."""
     if not isinstance(base_url, str):
         raise ConfigurationError(f"base_url must be a string, not {type(base_url).__name__}")
-    try:
-        parts = urlsplit(base_url.strip())
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or parts.query or parts.fragment:
+    url = base_url.strip()
+    if not _is_base_url(url):
         raise ConfigurationError(
-            f"base_url must look like http://localhost:3284, not {_without_userinfo(base_url)!r}"
+            f"base_url must look like http://localhost:3284, not {_without_userinfo(url)!r}"
         )
-    return base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def path_segment(value: Any, name: str) -> str:
@@ -286,7 +292,23 @@ def path_segment(value: Any, name: str) -> str:
     text = str(value) if value is not None else ""
     if text in ("", ".", ".."):
         raise BadRequestError(f"{name} must not be empty, '.' or '..'", param=name)
-    return quote(text, safe="")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError as exc:
+        raise BadRequestError(f"{name} holds what UTF-8 cannot write", param=name) from exc
+
+
+def _is_base_url(url: str) -> bool:
+    prepared = requests.PreparedRequest()
+    try:
+        parts = urlsplit(url)
+        # Whatever host the libraries underneath refuse is refused here, before it is needed.
+        prepared.prepare_url(url, None)
+        (urlsplit(prepared.url or "").hostname or "").encode("idna")
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return valid and url.isprintable() and not (parts.query or parts.fragment)
 
 
 def _new_session() -> requests.Session:
@@ -304,9 +326,9 @@ def _checked_key(key: object) -> str:
     return key.strip()
 
 
-def _encode(body: Mapping[str, Any]) -> bytes:
+def _encode(body: Model) -> bytes:
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(body.to_dict(), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise BadRequestError(f"the request cannot be written as JSON: {exc}") from exc
 
@@ -321,28 +343,19 @@ def _timeout(
     return APITimeoutError(f"{where} {what} within {_seconds(seconds)}", kind=kind)
 
 
-def _is_read_timeout(exc: requests.RequestException) -> bool:
-    # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
-    cause = exc.args[0] if exc.args else None
-    return isinstance(cause, urllib3.exceptions.ReadTimeoutError)
-
-
-def _reason(exc: BaseException) -> str:
-    """The innermost cause, in its own words: "Connection refused"."""
-    cause: Any = exc.args[0] if exc.args else exc
+def _reason(cause: Any) -> str:
+    """What happened to a connection, in the words of the innermost cause."""
+    if isinstance(cause, urllib3.exceptions.ProtocolError):
+        return "hung up before it answered"
     while (inner := getattr(cause, "reason", None)) is not None and inner is not cause:
         cause = inner
     inner = getattr(cause, "__cause__", None) or getattr(cause, "__context__", None)
     text = getattr(inner, "strerror", None) or getattr(cause, "strerror", None)
-    return str(text) if text else type(cause).__name__
+    return f"could not be reached: {text or type(cause).__name__}"
 
 
 def _without_userinfo(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "that"
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"^([\w+.-]*://)?[^/?#]*@", r"\1", url)
 
 
 def _seconds(seconds: float | None) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     OneMessage = Message | Mapping[str, Any] | str
     Messages = OneMessage | Iterable[OneMessage]
 
+_COMPLETIONS = "/v1/chat/completions"
 _ADMINS = "/api/v1/platform/admins"
 
 
@@ -196,10 +197,9 @@ class ChatServerClient:
             "mcp_servers": mcp_servers,
         }
         request.metadata = _metadata(metadata, explicit, request.user)
-        body = request.to_dict()
         if stream:
-            return CompletionStream(self._transport.open_stream("/v1/chat/completions", body))
-        answer = self._transport.call("POST", "/v1/chat/completions", body=body)
+            return CompletionStream(self._transport.open_stream(_COMPLETIONS, request))
+        answer = self._transport.call("POST", _COMPLETIONS, body=request)
         return openai.read_completion(answer)
 
     def list_models(self) -> ModelsResponse:
@@ -235,7 +235,7 @@ class ChatServerClient:
             email=_text(email, "email"),
             name=_optional_text(name, "name") or None,
         )
-        answer = self._transport.call("POST", _ADMINS, body=request.to_dict())
+        answer = self._transport.call("POST", _ADMINS, body=request)
         return models.AdminResponse.from_dict(answer)
 
     def remove_admin(self, email: str) -> AdminResponse:

@@ -12,6 +12,7 @@ from .exceptions import (
     ChatServerError,
     DecodeError,
     StreamConsumedError,
+    StreamError,
     StreamInterruptedError,
     TransportError,
 )
@@ -73,13 +74,17 @@ class CompletionStream(Generator[str, None, None]):
     def __next__(self) -> str:
         if self._finished or self._closed:
             raise StopIteration
-        with self._reading:
-            try:
+        try:
+            with self._reading:
                 return self._next_text()
-            except BaseException:
-                self._finished = True
+        except BaseException:
+            self._finished = True
+            self._body.close()
+            raise
+        finally:
+            # A close() that came while we read could only shut the socket.
+            if self._closed:
                 self._body.close()
-                raise
 
     def send(self, value: None, /) -> str:
         """The same as next(): a stream takes nothing."""
@@ -144,17 +149,11 @@ class CompletionStream(Generator[str, None, None]):
                     return text
                 if self._answer.is_done:
                     self._drain()
-            if self._closed:
-                raise self._broken(StreamConsumedError, "the stream was closed while it was read")
             if not self._answer.is_whole:
-                raise self._broken(StreamInterruptedError, "the answer ended before [DONE]")
+                raise self._broken("the answer ended before [DONE]")
         except (TransportError, DecodeError) as exc:
-            if self._closed:
-                raise self._broken(
-                    StreamConsumedError, "the stream was closed while it was read"
-                ) from exc
             if not self._answer.is_whole:
-                raise self._broken(StreamInterruptedError, _sentence(exc)) from exc
+                raise self._broken(f"the answer ended before [DONE]: {exc.message}") from exc
         except ChatServerError as exc:
             self._failure = exc
             raise
@@ -166,12 +165,8 @@ class CompletionStream(Generator[str, None, None]):
         for _ in self._events:
             continue
 
-    def _broken(
-        self, kind: type[StreamConsumedError] | type[StreamInterruptedError], message: str
-    ) -> ChatServerError:
-        self._failure = kind(message, partial=self.text, metadata=self.metadata)
-        return self._failure
-
-
-def _sentence(exc: ChatServerError) -> str:
-    return f"the answer ended before [DONE]: {exc.message}"
+    def _broken(self, message: str) -> ChatServerError:
+        kind: type[StreamError] = StreamInterruptedError
+        if self._closed:
+            kind, message = StreamConsumedError, "the stream was closed while it was read"
+        return kind(message, partial=self.text, metadata=self.metadata)

@@ -6,8 +6,9 @@ half of the time that importing the whole client takes.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chatserver_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
     from ._base import MappingModel as MappingModel, Model as Model, OpenEnum as OpenEnum
@@ -43,25 +44,17 @@ if TYPE_CHECKING:
         ChatSessionSummary as ChatSessionSummary,
     )
 
-_HOMES = {
-    "_base": "MappingModel Model OpenEnum",
-    "admin": "AdminInfo AdminListResponse AdminRequest AdminResponse AuditEntry AuditLogResponse"
-    " PlatformStats SystemHealth",
-    "completions": "ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest"
-    " ChatCompletionResponse ChoiceDelta ChunkChoice Message MessageRole ModelInfo ModelsResponse"
-    " UsageInfo text_of",
-    "principal": "Principal Role",
-    "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
-    " ChatSessionSummary",
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "_base": "MappingModel Model OpenEnum",
+        "admin": "AdminInfo AdminListResponse AdminRequest AdminResponse AuditEntry AuditLogResponse"
+        " PlatformStats SystemHealth",
+        "completions": "ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest"
+        " ChatCompletionResponse ChoiceDelta ChunkChoice Message MessageRole ModelInfo ModelsResponse"
+        " UsageInfo text_of",
+        "principal": "Principal Role",
+        "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
+        " ChatSessionSummary",
+    },
+)

@@ -1,0 +1,3 @@
+"""Agents: what answers. This room knows neither the store nor HTTP."""
+
+from .agent import Agent as Agent, InvalidQuestion as InvalidQuestion, Question as Question

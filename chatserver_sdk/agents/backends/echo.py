@@ -1,0 +1,44 @@
+"""echo: says what the user said. For trying out streams, clients and tests."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import AsyncGenerator
+
+from chatserver_sdk.agents.agent import Agent, InvalidQuestion, Question
+from chatserver_sdk.models.events import Event
+
+_LONGEST_DELAY = 60.0
+
+# A word takes the blanks behind it along, so that the pieces add up to the text exactly.
+_WORD = re.compile(r"\S+\s*|\s+")
+
+
+class EchoAgent(Agent):
+    """Answers with the text of the user's last message, exactly, word by word.
+
+    The request variable `delay` (seconds, 0 to 60) is waited before each word but the first.
+    """
+
+    name = "echo"
+    description = "Says what you said, word by word."
+
+    def check(self, question: Question) -> None:
+        _delay(question)
+
+    async def answer(self, question: Question) -> AsyncGenerator[str | Event, None]:
+        delay = _delay(question)
+        for number, word in enumerate(_WORD.finditer(question.text)):
+            if number and delay:
+                await asyncio.sleep(delay)
+            yield word.group()
+
+
+def _delay(question: Question) -> float:
+    delay = question.variables.get("delay", 0)
+    is_number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
+    if not is_number or not math.isfinite(delay) or not 0 <= delay <= _LONGEST_DELAY:
+        raise InvalidQuestion("delay must be a number of seconds from 0 to 60", "variables.delay")
+    return float(delay)

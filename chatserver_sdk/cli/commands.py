@@ -1,0 +1,80 @@
+"""The commands and their options. What a command does is imported when it runs."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from chatserver_sdk._version import __version__
+
+
+class Aliases(click.ParamType[tuple[str, str]]):
+    """NAME=AGENT."""
+
+    name = "NAME=AGENT"
+
+    def convert(self, value: str | tuple[str, str], param: object, ctx: object) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        alias, _, agent = value.partition("=")
+        if not alias or not agent:
+            raise click.BadParameter(f"{value!r} must look like NAME=AGENT")
+        return alias, agent
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="chatserver")
+def chatserver() -> None:
+    """Run a chat server, try one out, administer one."""
+
+
+@chatserver.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    default=3284,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0 takes a free one.",
+)
+@click.option(
+    "--db",
+    metavar="PATH|URL|:memory:",
+    help="The store. [default: a file in your data directory]",
+)
+@click.option(
+    "--alias",
+    "aliases",
+    multiple=True,
+    type=Aliases(),
+    help="A further name for an agent; may be given several times.",
+)
+@click.option("--dev", is_flag=True, help="Take any key as the administrator's; loopback only.")
+def serve(
+    host: str, port: int, db: str | None, aliases: tuple[tuple[str, str], ...], dev: bool
+) -> None:
+    """Run a chat server.
+
+    The first start creates the administrator's API key and shows it once; where the output is no
+    terminal the key goes into a file instead. CHATSERVER_BOOTSTRAP_KEY in the environment sets
+    that key.
+    """
+    from .serve import run
+
+    run(
+        host=host,
+        port=port,
+        db=db,
+        aliases=dict(aliases),
+        dev=dev,
+        bootstrap_key=os.environ.get("CHATSERVER_BOOTSTRAP_KEY") or None,
+    )
+
+
+@chatserver.command()
+def demo() -> None:
+    """See everything at work: a server with a throw-away store, and a client that uses it."""
+    from .demo import run
+
+    run()

@@ -1,0 +1,15 @@
+"""The chat engine without HTTP: sessions, turns, keys, administration."""
+
+from .catalogue import Catalogue as Catalogue
+from .chat import ChatService as ChatService
+from .errors import (
+    EngineError as EngineError,
+    Forbidden as Forbidden,
+    InvalidRequest as InvalidRequest,
+    ShuttingDown as ShuttingDown,
+    Unauthenticated as Unauthenticated,
+    UnknownModel as UnknownModel,
+)
+from .keys import KeyRing as KeyRing, new_key as new_key
+from .platform import PlatformService as PlatformService
+from .turn import Turn as Turn

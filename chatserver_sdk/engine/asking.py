@@ -1,0 +1,145 @@
+"""From a request to a plan: who asks, in whose name, in which session. Nothing is stored here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID, uuid4
+
+from chatserver_sdk.agents import Agent, InvalidQuestion, Question
+from chatserver_sdk.models import (
+    ChatCompletionRequest,
+    ChatSessionSummary,
+    Message,
+    MessageRole,
+    Principal,
+    Role,
+)
+from chatserver_sdk.storage.turns import TurnPlan
+
+from .errors import Forbidden, InvalidRequest
+
+# Keys of a request's metadata that have a meaning; the others are kept with the session.
+_MEANT = {
+    "session_id",
+    "user_id",
+    "organization_id",
+    "variables",
+    "allowed_tools",
+    "setting_sources",
+    "mcp_servers",
+}
+_LONGEST_TITLE = 80
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that may be carried out. user_id None: it is not to be stored."""
+
+    request: ChatCompletionRequest
+    principal: Principal
+    agent: Agent
+    user_id: str | None
+    session_id: str
+    names_session: bool
+    question: Question
+
+
+def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) -> Asked:
+    """What the request comes to. Raises InvalidRequest with the field, Forbidden."""
+    metadata = request.metadata or {}
+    user_id = request.user or _text(metadata, "user_id")
+    if user_id is None and principal.role == Role.USER:
+        user_id = principal.user_id
+    if user_id is not None and not principal.may_act_for(user_id):
+        raise Forbidden("this API key may not act for another user", "wrong_user", "user")
+    given = _session_id(metadata)
+    session_id = given or str(uuid4())
+    question = Question(
+        messages=request.messages,
+        model=request.model,
+        session_id=session_id,
+        user_id=user_id,
+        system_prompt=request.system_prompt,
+        temperature=request.temperature,
+        max_tokens=request.max_tokens,
+        top_p=request.top_p,
+        variables=_object(metadata, "variables"),
+        metadata=metadata,
+    )
+    try:
+        agent.check(question)
+    except InvalidQuestion as exc:
+        raise InvalidRequest(str(exc), "invalid_variable", f"metadata.{exc.param}") from exc
+    _text(metadata, "organization_id")
+    return Asked(request, principal, agent, user_id, session_id, given is not None, question)
+
+
+def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
+    """What is to be stored of it before the agent runs."""
+    assert asked.user_id is not None
+    now = datetime.now(timezone.utc)
+    metadata = asked.request.metadata or {}
+    session = ChatSessionSummary(
+        id=asked.session_id,
+        user_id=asked.user_id,
+        organization_id=_text(metadata, "organization_id"),
+        title=_title(asked.request.messages),
+        model=asked.request.model,
+        agent_type=asked.agent.name,
+        created_at=now,
+        updated_at=now,
+        last_message_at=now,
+        metadata={key: value for key, value in metadata.items() if key not in _MEANT},
+    )
+    return TurnPlan(
+        turn_id=turn_id,
+        session=session,
+        principal_id=asked.principal.id,
+        sent=asked.request.messages,
+        context_size=context_size,
+        now=now,
+    )
+
+
+def _session_id(metadata: Mapping[str, Any]) -> str | None:
+    given = _text(metadata, "session_id")
+    if given is None:
+        return None
+    try:
+        return str(UUID(given))
+    except ValueError:
+        raise InvalidRequest(
+            "session_id must be a UUID: the system_fingerprint of an earlier answer, or a new one",
+            "invalid_session_id",
+            "metadata.session_id",
+        ) from None
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str | None:
+    value = metadata.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= 256:
+        raise InvalidRequest(
+            f"{key} must be a text of 1 to 256 characters", "invalid_value", f"metadata.{key}"
+        )
+    return value
+
+
+def _object(metadata: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = metadata.get(key)
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidRequest(f"{key} must be an object", "invalid_value", f"metadata.{key}")
+    return value or {}
+
+
+def _title(messages: list[Message]) -> str | None:
+    """The start of the first thing that the user says."""
+    for message in messages:
+        if message.role == MessageRole.USER and (words := message.text.split()):
+            title = " ".join(words)
+            return title if len(title) <= _LONGEST_TITLE else f"{title[:_LONGEST_TITLE - 1]}…"
+    return None

@@ -1,0 +1,39 @@
+"""What the engine refuses, in sentences for the caller. The store's refusals pass through as
+they are; the server knows which status each has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class EngineError(Exception):
+    """The base: a sentence, a code for programs, the field at fault."""
+
+    def __init__(self, message: str, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+
+
+class InvalidRequest(EngineError):
+    """The request cannot be carried out as it is. errors: one line a problem, if there are more."""
+
+    errors: Sequence[Any] = ()
+
+
+class Unauthenticated(EngineError):
+    """Nobody knows who is asking."""
+
+
+class Forbidden(EngineError):
+    """The one who asks may not do this."""
+
+
+class UnknownModel(EngineError):
+    """No agent answers under this name."""
+
+
+class ShuttingDown(EngineError):
+    """The server is about to stop and begins nothing new."""

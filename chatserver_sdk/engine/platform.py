@@ -1,0 +1,72 @@
+"""PlatformService: what administrators see and do."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from chatserver_sdk.models import (
+    AdminListResponse,
+    AdminRequest,
+    AdminResponse,
+    AuditLogResponse,
+    PlatformStats,
+    Principal,
+    SystemHealth,
+)
+from chatserver_sdk.storage import Store, admins, audit, statistics
+
+from .catalogue import Catalogue
+from .errors import InvalidRequest
+
+# Not RFC 5322, which allows what no mail server takes: one @, something on both sides, no blanks.
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+class PlatformService:
+    """Figures, administrators and the audit log of one store."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+
+    async def stats(self) -> PlatformStats:
+        """The figures of the whole platform."""
+        stats = await self._store.read(statistics.platform_stats, _now())
+        stats.system_health = SystemHealth("healthy", active_agents=self._catalogue.names)
+        return stats
+
+    async def list_admins(self) -> AdminListResponse:
+        """Every administrator."""
+        found = await self._store.read(admins.list_admins)
+        return AdminListResponse(found, len(found))
+
+    async def add_admin(self, request: AdminRequest, by: Principal) -> AdminResponse:
+        """Grant the role. Raises InvalidRequest for what is no e-mail address, Conflict."""
+        email = request.email.strip().lower()
+        if not _EMAIL.fullmatch(email):
+            raise InvalidRequest("email must be an e-mail address", "invalid_email", "email")
+        await self._store.write(
+            admins.add_admin,
+            workos_id=request.workos_id.strip(),
+            email=email,
+            name=request.name or None,
+            by=by.label,
+            now=_now(),
+        )
+        return AdminResponse("added", email)
+
+    async def remove_admin(self, email: str, by: Principal) -> AdminResponse:
+        """Take the role away. Raises NotFound, and Conflict for the last administrator."""
+        email = email.strip().lower()
+        await self._store.write(admins.remove_admin, email=email, by=by.label, now=_now())
+        return AdminResponse("removed", email)
+
+    async def audit_log(self, limit: int, offset: int) -> AuditLogResponse:
+        """A page of the audit log, newest first."""
+        entries = await self._store.read(audit.list_entries, limit=limit, offset=offset)
+        return AuditLogResponse(entries, len(entries), limit, offset)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,102 @@
+"""Turn: one question and its answer, as a log of numbered events that anybody may read.
+
+Readers come and go and change nothing: a turn belongs to the engine, not to a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from chatserver_sdk.models import UsageInfo
+from chatserver_sdk.models.events import (
+    TERMINAL,
+    Event,
+    TextDelta,
+    TurnCancelled,
+    TurnCompleted,
+    TurnFailed,
+    Usage,
+)
+
+RUNNING = "running"
+COMPLETED = "completed"
+CANCELLED = "cancelled"
+FAILED = "failed"
+
+
+class Turn:
+    """What was said so far (`log`), whether it goes on, and who is to be told of more."""
+
+    def __init__(self, turn_id: str, *, session_id: str, model: str, user_id: str | None) -> None:
+        self.id = turn_id
+        self.session_id = session_id
+        self.model = model
+        self.user_id = user_id
+        self.created = int(time.time())
+        self.state = RUNNING
+        self.log: list[Event] = []
+        self.readers = 0
+        self.is_ending = False
+        self._news = asyncio.Event()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it belongs to a history; without a user it lives in memory only."""
+        return self.user_id is not None
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(event.text for event in self.log if isinstance(event, TextDelta))
+
+    @property
+    def usage(self) -> UsageInfo:
+        """What it cost; zeros while it runs."""
+        said = [event.usage for event in self.log[-2:] if isinstance(event, Usage)]
+        return said[0] if said else UsageInfo()
+
+    def number(self, events: Sequence[Event]) -> None:
+        """Give events that are about to be said their places and the time."""
+        now = datetime.now(timezone.utc)
+        for seq, event in enumerate(events, len(self.log) + 1):
+            event.seq = seq
+            event.at = now
+
+    def emit(self, *events: Event) -> None:
+        """Number the events, add them to the log and wake the readers."""
+        self.number(events)
+        self.log.extend(events)
+        if isinstance(self.log[-1], TERMINAL):
+            self.state = STATE_AFTER[type(self.log[-1])]
+        # Set and cleared at once: whoever waits now is woken, whoever comes later reads first.
+        self._news.set()
+        self._news.clear()
+
+    async def read(self, after: int, wait: float | None = None) -> list[Event]:
+        """The events behind `after`, as soon as there are some.
+
+        Empty when the turn has ended before, and after `wait` seconds of silence.
+        """
+        if len(self.log) <= after and self.state == RUNNING:
+            try:
+                await asyncio.wait_for(self._news.wait(), wait)
+            except asyncio.TimeoutError:
+                return []
+        return self.log[after:]
+
+    async def end(self) -> Event:
+        """The event that ends the turn, once it is there."""
+        after = 0
+        while self.state == RUNNING:
+            after += len(await self.read(after))
+        return self.log[-1]
+
+
+STATE_AFTER: dict[type[Event], str] = {
+    TurnCompleted: COMPLETED,
+    TurnCancelled: CANCELLED,
+    TurnFailed: FAILED,
+}

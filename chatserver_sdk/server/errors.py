@@ -1,0 +1,101 @@
+"""Which status each refusal has, and how it is written: one shape everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from chatserver_sdk import engine, storage
+from chatserver_sdk._wire.errors import ErrorDetail, encode_error
+
+_INVALID = "invalid_request_error"
+
+# The first class that fits counts. (status, OpenAI's word for the kind)
+_STATUS_FOR: tuple[tuple[type[Exception], int, str], ...] = (
+    (engine.InvalidRequest, 400, _INVALID),
+    (engine.Unauthenticated, 401, "authentication_error"),
+    (engine.Forbidden, 403, "permission_error"),
+    (engine.UnknownModel, 404, _INVALID),
+    (engine.ShuttingDown, 503, "service_unavailable"),
+    (storage.NotFound, 404, "not_found_error"),
+    (storage.Conflict, 409, "conflict_error"),
+    (storage.StoreError, 503, "service_unavailable"),
+)
+REFUSALS = (engine.EngineError, storage.StoreError)
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+# Names that pydantic puts into a path to say which branch of a union it tried.
+_BRANCHES = {"str", "int", "float", "bool", "list", "dict"}
+
+
+class RequestRefused(Exception):
+    """HTTP itself is at fault: the status says all."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+def response_for(exc: Exception) -> Response:
+    """The answer that says what `exc` is about; a 500 without particulars for what is not ours."""
+    if isinstance(exc, RequestRefused):
+        return refusal(exc.status, str(exc), headers=exc.headers)
+    for kind, status, word in _STATUS_FOR:
+        if isinstance(exc, kind):
+            detail = ErrorDetail(
+                str(exc),
+                type=word,
+                code=getattr(exc, "code", None) or _CODES.get(status),
+                param=getattr(exc, "param", None),
+                errors=list(getattr(exc, "errors", ())),
+            )
+            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+            return json_response(status, encode_error(detail), headers)
+    return refusal(500, "the server failed; its log says why, under this request's id")
+
+
+def refusal(status: int, message: str, *, headers: dict[str, str] | None = None) -> Response:
+    """An error that has nothing but a status and a sentence."""
+    word = _INVALID if status < 500 else "server_error"
+    detail = ErrorDetail(message, type=word, code=_CODES.get(status))
+    return json_response(status, encode_error(detail), headers or {})
+
+
+def json_response(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(content, status, headers, media_type="application/json")
+
+
+def invalid_request(problems: Iterable[Any]) -> engine.InvalidRequest:
+    """pydantic's list of problems as one refusal. What the caller sent is not repeated."""
+    found: dict[str, dict[str, Any]] = {}
+    for problem in problems:
+        place = _place(problem["loc"])
+        line = {"loc": place, "msg": problem["msg"], "type": problem["type"]}
+        # The branches of a union each have their say; the first is enough.
+        found.setdefault(place, line)
+    lines = [
+        f"{line['loc']}: {line['msg']}" if line["loc"] else line["msg"] for line in found.values()
+    ]
+    refused = engine.InvalidRequest(
+        "; ".join(lines[:5]), "invalid_value", next(iter(found)) or None
+    )
+    refused.errors = list(found.values())
+    return refused
+
+
+def _place(loc: Sequence[int | str]) -> str:
+    """A path in the body as a caller would write it: messages[0].content."""
+    path = ""
+    for step in loc:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step.isidentifier() and step not in _BRANCHES:
+            path += f".{step}" if path else step
+    return path

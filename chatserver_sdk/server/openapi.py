@@ -1,0 +1,63 @@
+"""The entry of the hot route in the OpenAPI document: FastAPI does not know it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import TypeAdapter
+
+from chatserver_sdk.models.completions import ChatCompletionRequest, ChatCompletionResponse
+
+from .routes.completions import PATH
+
+_REF = "#/components/schemas/{model}"
+
+
+def add_completions(app: FastAPI) -> None:
+    """Describe POST /v1/chat/completions in the app's document."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        if PATH not in document["paths"]:
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            request = _schema(ChatCompletionRequest, "validation", schemas)
+            answer = _schema(ChatCompletionResponse, "serialization", schemas)
+            document["paths"][PATH] = {"post": _operation(request, answer)}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _schema(model: type[Any], mode: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    schema = TypeAdapter(model).json_schema(ref_template=_REF, mode=mode)
+    schemas.update(schema.pop("$defs", {}))
+    return schema
+
+
+def _operation(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tags": ["completions"],
+        "summary": "Create Completion",
+        "description": "The model's answer to the messages: whole, or with `stream` as"
+        " server-sent events, `data: [DONE]` last.",
+        "operationId": "create_completion",
+        "security": [{"HTTPBearer": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+        "responses": {
+            "200": {
+                "description": "The answer; its `system_fingerprint` is the session's id.",
+                "content": {
+                    "application/json": {"schema": answer},
+                    "text/event-stream": {"schema": {"type": "string"}},
+                },
+            },
+            "400": {"description": "The request is wrong; `error.param` names the field."},
+            "401": {"description": "No valid API key."},
+            "403": {"description": "The key may not act for this user."},
+            "404": {"description": "No such model, or another user's session."},
+            "409": {"description": "An answer is still being given in this session."},
+            "503": {"description": "The store is not there, or the server is stopping."},
+        },
+    }

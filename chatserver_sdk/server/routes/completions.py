@@ -1,0 +1,114 @@
+"""POST /v1/chat/completions, as a plain ASGI endpoint: it carries the load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from chatserver_sdk._wire import openai, sse
+from chatserver_sdk._wire.errors import encode_error, stream_status
+from chatserver_sdk.engine import InvalidRequest, Turn
+from chatserver_sdk.models.completions import ChatCompletionRequest
+from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
+
+from ..errors import RequestRefused, invalid_request, json_response
+from ..services import Services
+from ..streaming import send_events
+
+PATH = "/v1/chat/completions"
+
+_requests = TypeAdapter(ChatCompletionRequest)
+
+
+class Completions:
+    """The endpoint of one server."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            raise RequestRefused(405, f"{scope['method']} is not possible here; POST", Allow="POST")
+        principal = await self._services.principal(Headers(scope=scope))
+        body = await read_body(receive, self._services.settings.max_body_bytes)
+        request = decode_request(body)
+        turn = await self._services.chat.ask(request, principal)
+        headers = {"x-session-id": turn.session_id, "x-turn-id": turn.id}
+        with self._services.chat.reading(turn):
+            if request.stream:
+                await send_events(turn, Chunks(turn), headers, receive, send)
+                return
+            end = await turn.end()
+        status, answer = _whole(turn, end)
+        await json_response(status, answer, headers)(scope, receive, send)
+
+
+class Chunks:
+    """Writes a turn's events as completion chunks, each with its id for resuming."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._heading = _heading(turn)
+        self._turn_id = turn.id
+
+    def __call__(self, event: Event) -> Iterable[bytes]:
+        event_id = f"{self._turn_id}:{event.seq}"
+        chunk = openai.chunk_body(self._heading, event)
+        if chunk is not None:
+            data = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
+            yield sse.encode_event(data, id=event_id)
+        if isinstance(event, TERMINAL) and not isinstance(event, TurnFailed):
+            yield sse.encode_event(openai.DONE, id=event_id)
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The request's body. Raises RequestRefused for one that is too long or never ends."""
+    parts = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestRefused(400, "the connection was closed before the request was whole")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise RequestRefused(413, f"the request is longer than {limit} bytes")
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def decode_request(body: bytes) -> ChatCompletionRequest:
+    """The request in a body. Raises InvalidRequest with the field at fault."""
+    try:
+        # JSON knows no NaN, and what came in has to be able to go out again.
+        if b"NaN" in body or b"Infinity" in body:
+            from_json(body, allow_inf_nan=False)
+        return _requests.validate_json(body, strict=True)
+    except ValidationError as exc:
+        raise invalid_request(
+            exc.errors(include_url=False, include_context=False, include_input=False)
+        ) from None
+    except ValueError as exc:
+        raise InvalidRequest(f"the body is not JSON: {exc}", "invalid_json") from None
+
+
+def _whole(turn: Turn, end: Event) -> tuple[int, object]:
+    if isinstance(end, TurnFailed):
+        detail = openai.failure_detail(end)
+        return stream_status({"status": end.status}, detail), encode_error(detail)
+    cancelled = isinstance(end, TurnCancelled)
+    reason = "cancelled" if cancelled else getattr(end, "finish_reason", "stop")
+    return 200, openai.completion_body(_heading(turn), turn.text, reason, turn.usage)
+
+
+def _heading(turn: Turn) -> openai.Heading:
+    return openai.Heading(
+        id=f"chatcmpl-{turn.id.replace('-', '')}",
+        created=turn.created,
+        model=turn.model,
+        fingerprint=turn.session_id,
+    )

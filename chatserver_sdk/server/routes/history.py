@@ -1,0 +1,38 @@
+"""/atoms/chat/sessions: what was recorded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from chatserver_sdk.models import ChatSessionDetailResponse, ChatSessionListResponse
+
+from ..errors import json_response
+from .access import Anybody, Server
+
+router = APIRouter(prefix="/atoms/chat/sessions", tags=["history"])
+
+UserId = Annotated[str, Query(min_length=1, max_length=256)]
+
+
+@router.get("", response_model=ChatSessionListResponse)
+async def list_sessions(
+    server: Server,
+    principal: Anybody,
+    user_id: UserId,
+    page: Annotated[int, Query(ge=1, le=1_000_000_000)] = 1,
+    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Response:
+    """A page of a user's sessions, the latest first."""
+    found = await server.chat.list_sessions(principal, user_id, page=page, page_size=page_size)
+    return json_response(200, found.to_dict())
+
+
+@router.get("/{session_id}", response_model=ChatSessionDetailResponse)
+async def get_session(
+    server: Server, principal: Anybody, session_id: str, user_id: UserId
+) -> Response:
+    """A session with its transcript. 404 for another user's as well."""
+    found = await server.chat.get_session(principal, session_id.lower(), user_id)
+    return json_response(200, found.to_dict())

@@ -1,0 +1,56 @@
+"""An answer as server-sent events, straight from a turn's log to the socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from starlette.types import Message, Receive, Send
+
+from chatserver_sdk._wire import sse
+from chatserver_sdk.engine import Turn
+from chatserver_sdk.models.events import TERMINAL, Event
+
+# A proxy cuts a connection that is silent for 16 to 30 s.
+HEARTBEAT = 10.0
+
+Encode = Callable[[Event], Iterable[bytes]]
+
+_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    # nginx would keep the events until it has a bufferful.
+    "x-accel-buffering": "no",
+}
+
+
+async def send_events(
+    turn: Turn, encode: Encode, headers: dict[str, str], receive: Receive, send: Send
+) -> None:
+    """Everything that the turn says, to its end or until the reader is gone.
+
+    Not Starlette's StreamingResponse: that sends one message an event, and this one all events
+    that wait.
+    """
+    raw = [(k.encode(), v.encode()) for k, v in {**_HEADERS, **headers}.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    # The request's body was read, so the next message says that the reader is gone.
+    gone = asyncio.ensure_future(receive())
+    try:
+        await _send_log(turn, encode, gone, send)
+    finally:
+        gone.cancel()
+
+
+async def _send_log(turn: Turn, encode: Encode, gone: asyncio.Future[Message], send: Send) -> None:
+    seq = 0
+    while not gone.done():
+        events = await turn.read(seq, HEARTBEAT)
+        body = b"".join(part for event in events for part in encode(event))
+        seq += len(events)
+        is_last = bool(events) and isinstance(events[-1], TERMINAL)
+        if body or not events:
+            body = body or sse.encode_comment("still here")
+            await send({"type": "http.response.body", "body": body, "more_body": not is_last})
+        if is_last:
+            return

@@ -1,0 +1,100 @@
+"""Verbs on administrators: principals that hold the admin role."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from chatserver_sdk.models import AdminInfo
+
+from . import audit
+from .errors import Conflict, NotFound
+from .tables import admins, principals
+
+_ADMINS = (
+    select(
+        principals.c.id,
+        principals.c.email,
+        principals.c.name,
+        admins.c.created_at,
+        admins.c.created_by,
+    )
+    .join(admins, admins.c.principal_id == principals.c.id)
+    .order_by(admins.c.created_at, principals.c.id)
+)
+
+
+def list_admins(connection: Connection) -> list[AdminInfo]:
+    """Every administrator, the first one first."""
+    return [AdminInfo(**row._mapping) for row in connection.execute(_ADMINS)]
+
+
+def add_admin(
+    connection: Connection,
+    *,
+    workos_id: str | None,
+    email: str,
+    name: str | None,
+    by: str | None,
+    now: datetime,
+) -> str:
+    """Give the role to a principal, who is made where they are new; their id.
+
+    Raises Conflict for one who has it, and where e-mail and WorkOS id are two principals'.
+    """
+    known = _find_principal(connection, workos_id, email)
+    if known is not None and _is_admin(connection, known):
+        raise Conflict(f"{email} is an administrator already", "admin_exists")
+    principal_id = known or _insert_principal(connection, workos_id, email, name, now)
+    granted = {"principal_id": principal_id, "created_at": now, "created_by": by}
+    connection.execute(insert(admins), granted)
+    audit.record(connection, "admin.added", by=by, now=now, resource="admin", resource_id=email)
+    return principal_id
+
+
+def remove_admin(connection: Connection, *, email: str, by: str | None, now: datetime) -> None:
+    """Take the role away. Raises NotFound, and Conflict for the last one."""
+    principal_id = connection.scalar(
+        select(principals.c.id)
+        .join(admins, admins.c.principal_id == principals.c.id)
+        .where(principals.c.email == email)
+    )
+    if principal_id is None:
+        raise NotFound(f"there is no administrator {email}")
+    if connection.scalar(select(func.count()).select_from(admins)) == 1:
+        raise Conflict(f"{email} is the last administrator; add another one first", "last_admin")
+    connection.execute(delete(admins).where(admins.c.principal_id == principal_id))
+    audit.record(connection, "admin.removed", by=by, now=now, resource="admin", resource_id=email)
+
+
+def _find_principal(connection: Connection, workos_id: str | None, email: str) -> str | None:
+    by_email = connection.execute(
+        select(principals.c.id, principals.c.workos_id).where(principals.c.email == email)
+    ).one_or_none()
+    by_workos = None
+    if workos_id is not None:
+        by_workos = connection.scalar(
+            select(principals.c.id).where(principals.c.workos_id == workos_id)
+        )
+    same = by_email is not None and by_email.workos_id in (None, workos_id)
+    if (by_workos is not None or by_email is not None) and not (
+        same and by_workos in (None, by_email.id if by_email else None)
+    ):
+        raise Conflict(f"{email} and {workos_id} belong to two people", "principal_mismatch")
+    return by_email.id if by_email is not None else None
+
+
+def _is_admin(connection: Connection, principal_id: str) -> bool:
+    found = select(admins.c.principal_id).where(admins.c.principal_id == principal_id)
+    return connection.scalar(found) is not None
+
+
+def _insert_principal(
+    connection: Connection, workos_id: str | None, email: str, name: str | None, now: datetime
+) -> str:
+    principal_id = str(uuid4())
+    values = {"id": principal_id, "email": email, "workos_id": workos_id, "name": name}
+    connection.execute(insert(principals), {**values, "created_at": now})
+    return principal_id

@@ -1,0 +1,27 @@
+"""What the store may say instead of doing what it was asked."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The base of everything here; its text is a sentence for a person."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be opened, read or written at the moment."""
+
+
+class Refused(StoreError):
+    """A verb declined before it wrote anything, so nothing has to be undone."""
+
+
+class NotFound(Refused):
+    """There is no such record, or it belongs to somebody else."""
+
+
+class Conflict(Refused):
+    """What is asked does not fit what is stored. `code` is for programs."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,151 @@
+"""The store: a database that is written by one thread and read by several.
+
+What can be asked of it stands in the modules beside this one, as verbs: functions that take a
+connection first. `await store.write(turns.begin, plan)` runs one in the next transaction,
+`await store.read(sessions.get_session, id)` one on a reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from . import migration
+from .errors import StoreUnavailable
+from .writer import Writer, translated
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_READERS = 4
+_dumps = partial(json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class Store:
+    """Verbs in, values out. Close it when done; closing finishes what was submitted."""
+
+    def __init__(self, writing: Engine, reading: Engine | None) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._writer = Writer(writing)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+
+    async def write(
+        self, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What the verb gives, once it is committed.
+
+        Raises what the verb refuses with, and StoreUnavailable when the database fails.
+        """
+        return await asyncio.wrap_future(self._writer.submit(_bound(verb, args, kwargs)))
+
+    async def read(
+        self, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What the verb gives, from the state that was last committed. Raises as write() does."""
+        work = _bound(verb, args, kwargs)
+        if self._reading is None:
+            # A database in memory is one connection's own: its writer reads as well.
+            return await asyncio.wrap_future(self._writer.submit(work))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, work)
+
+    def close(self) -> None:
+        """Finish what was submitted, then close the database. Blocks."""
+        self._writer.close()
+        self._readers.shutdown()
+        self._writing.dispose()
+        if self._reading is not None:
+            self._reading.dispose()
+
+    def _read(self, work: Callable[[Connection], R]) -> R:
+        assert self._reading is not None
+        try:
+            with self._reading.connect() as connection:
+                return work(connection)
+        except SQLAlchemyError as exc:
+            raise translated(exc) from exc
+
+
+def open_store(location: str) -> Store:
+    """The store at a path, a `sqlite:///` URL or `:memory:`, made or brought up to date.
+
+    Raises StoreUnavailable with a sentence that says what is in the way.
+    """
+    if location == ":memory:":
+        writing = _sqlite_engine("sqlite://", immediate=True, poolclass=StaticPool)
+        reading = None
+    else:
+        url = _url_of(location)
+        writing = _sqlite_engine(url, immediate=True)
+        reading = _sqlite_engine(url, immediate=False, pool_size=_READERS)
+    try:
+        with writing.begin() as connection:
+            migration.upgrade(connection)
+    except migration.FromTheFuture as exc:
+        raise StoreUnavailable(f"{location}: {exc}") from exc
+    except SQLAlchemyError as exc:
+        reason = getattr(exc, "orig", None) or exc
+        raise StoreUnavailable(f"the database {location} cannot be used: {reason}") from exc
+    return Store(writing, reading)
+
+
+def _url_of(location: str) -> str:
+    if "://" not in location:
+        location = f"sqlite:///{Path(location).expanduser().absolute()}"
+    try:
+        url = make_url(location)
+    except ArgumentError as exc:
+        raise StoreUnavailable("the database's URL cannot be read") from exc
+    if url.get_backend_name() != "sqlite" or not url.database:
+        raise StoreUnavailable("the database must be a file's path, sqlite:///PATH or :memory:")
+    _make_private(Path(url.database))
+    return location
+
+
+def _make_private(path: Path) -> None:
+    """A conversation is nobody else's business: the file is its owner's alone."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as exc:
+        raise StoreUnavailable(f"the database {path} cannot be opened: {exc.strerror}") from exc
+
+
+def _sqlite_engine(url: str, *, immediate: bool, **options: Any) -> Engine:
+    engine = create_engine(
+        url, json_serializer=_dumps, connect_args={"check_same_thread": False}, **options
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # The sqlite3 module would begin transactions by itself, and only at the first change;
+        # without that, "begin" below decides.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA busy_timeout=5000")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A writer takes its lock at once: one that upgrades a read lock may deadlock.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _bound(
+    verb: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[Connection], R]:
+    return lambda connection: verb(connection, *args, **kwargs)

@@ -1,0 +1,216 @@
+"""Verbs on turns: a question is stored before its agent runs, an answer before its end is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary, Message, UsageInfo
+
+from . import sessions as session_verbs
+from .errors import Conflict, NotFound
+from .tables import messages, sessions, turn_logs, turns, usage_days
+
+ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
+
+
+@dataclass
+class TurnPlan:
+    """A turn that is about to begin. `context_size`: how many messages the agent may see."""
+
+    turn_id: str
+    session: ChatSessionSummary
+    principal_id: str
+    sent: Sequence[Message]
+    context_size: int
+    now: datetime
+
+
+@dataclass
+class BegunTurn:
+    """What the agent is to see, and where the answer's place in the session is."""
+
+    context: list[Message]
+    next_index: int
+
+
+@dataclass
+class TurnEnd:
+    """How a turn ended. session_id None: a turn that is not stored, only counted."""
+
+    turn_id: str
+    session_id: str | None
+    state: str
+    now: datetime
+    finish_reason: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    usage: UsageInfo = field(default_factory=UsageInfo)
+    answer: ChatMessageRecord | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> BegunTurn:
+    """Open or continue the session and store the question.
+
+    `choose_new` says which of the sent messages are new, given the stored ones. Raises NotFound
+    for another user's session, Conflict while one of the session's turns runs.
+    """
+    session = session_verbs.find_session(connection, plan.session.id)
+    if session is None:
+        session = plan.session
+        context, new = [], choose_new([], plan.sent)
+        session_verbs.insert_session(connection, session)
+    else:
+        _check_continuing(connection, session, plan)
+        context = _stored_context(connection, plan)
+        new = choose_new(context, plan.sent)
+        session_verbs.see_user(connection, session.user_id, plan.now)
+    _insert_turn(connection, plan)
+    session_verbs.insert_messages(
+        connection,
+        new,
+        session_id=session.id,
+        turn_id=plan.turn_id,
+        first_index=session.message_count,
+        now=plan.now,
+    )
+    next_index = session.message_count + len(new)
+    _touch(connection, plan, next_index)
+    return BegunTurn([*context, *new][-plan.context_size :], next_index)
+
+
+def finish(connection: Connection, end: TurnEnd) -> None:
+    """Store the answer and how the turn ended, and add to the figures."""
+    _add_usage(connection, end)
+    if end.session_id is None:
+        return
+    connection.execute(
+        update(turns)
+        .where(turns.c.id == end.turn_id)
+        .values(
+            state=end.state,
+            finish_reason=end.finish_reason,
+            error_code=end.error_code,
+            error_message=end.error_message,
+            tokens_in=end.usage.prompt_tokens,
+            tokens_out=end.usage.completion_tokens,
+            ended_at=end.now,
+        )
+    )
+    connection.execute(insert(turn_logs), {"turn_id": end.turn_id, "events": end.events})
+    if end.answer is not None:
+        _insert_answer(connection, end, end.answer)
+    connection.execute(
+        update(sessions)
+        .where(sessions.c.id == end.session_id)
+        .values(
+            updated_at=end.now,
+            message_count=sessions.c.message_count + (end.answer is not None),
+            last_message_at=sessions.c.last_message_at if end.answer is None else end.now,
+            tokens_in=sessions.c.tokens_in + end.usage.prompt_tokens,
+            tokens_out=sessions.c.tokens_out + end.usage.completion_tokens,
+        )
+    )
+
+
+def interrupt_running(connection: Connection, now: datetime) -> int:
+    """Mark the turns of a process that is gone; how many there were."""
+    stopped = connection.execute(
+        update(turns)
+        .where(turns.c.state == "running")
+        .values(state="interrupted", finish_reason="interrupted", ended_at=now)
+    )
+    return stopped.rowcount
+
+
+def _check_continuing(connection: Connection, session: ChatSessionSummary, plan: TurnPlan) -> None:
+    if session.user_id != plan.session.user_id:
+        raise NotFound(f"there is no session {session.id}")
+    if session.archived:
+        raise Conflict(f"session {session.id} is archived", "session_archived")
+    running = select(turns.c.id).where(turns.c.session_id == session.id, turns.c.state == "running")
+    if connection.scalar(running) is not None:
+        raise Conflict(
+            f"an answer is still being given in session {session.id}; wait for its end",
+            "turn_in_progress",
+        )
+
+
+def _stored_context(connection: Connection, plan: TurnPlan) -> list[Message]:
+    # Only a request that is as long as what is stored can be the whole transcript; for any
+    # other the last messages are enough.
+    could_be_transcript = len(plan.sent) >= session_verbs.count_said(connection, plan.session.id)
+    last = None if could_be_transcript else plan.context_size
+    return session_verbs.list_messages(connection, plan.session.id, last=last)
+
+
+def _insert_turn(connection: Connection, plan: TurnPlan) -> None:
+    values = {
+        "id": plan.turn_id,
+        "session_id": plan.session.id,
+        "principal_id": plan.principal_id,
+        "model": plan.session.model,
+        "state": "running",
+        "tokens_in": 0,
+        "tokens_out": 0,
+        "started_at": plan.now,
+    }
+    connection.execute(insert(turns), values)
+
+
+def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:
+    """What a question changes on its session's line."""
+    changes: dict[str, Any] = {
+        "message_count": message_count,
+        "updated_at": plan.now,
+        "last_message_at": plan.now,
+        "model": plan.session.model,
+        "agent_type": plan.session.agent_type,
+    }
+    if plan.session.organization_id is not None:
+        changes["organization_id"] = plan.session.organization_id
+        session_verbs.see_organization(connection, plan.session.organization_id, plan.now)
+    if plan.session.metadata:
+        known = select(sessions.c.metadata).where(sessions.c.id == plan.session.id)
+        changes["metadata"] = {**connection.scalars(known).one(), **plan.session.metadata}
+    connection.execute(update(sessions).where(sessions.c.id == plan.session.id).values(changes))
+
+
+def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageRecord) -> None:
+    values = {
+        "id": answer.id,
+        "session_id": end.session_id,
+        "message_index": answer.message_index,
+        "role": str(answer.role),
+        "author": "ai",
+        "kind": "text",
+        "content": answer.content,
+        "metadata": answer.metadata,
+        "tokens": answer.tokens,
+        "turn_id": end.turn_id,
+        "created_at": answer.created_at,
+    }
+    connection.execute(insert(messages), values)
+
+
+def _add_usage(connection: Connection, end: TurnEnd) -> None:
+    day = (end.now.astimezone(timezone.utc) - datetime(1970, 1, 1, tzinfo=timezone.utc)).days
+    added = connection.execute(
+        update(usage_days)
+        .where(usage_days.c.day == day)
+        .values(
+            requests=usage_days.c.requests + 1,
+            tokens_in=usage_days.c.tokens_in + end.usage.prompt_tokens,
+            tokens_out=usage_days.c.tokens_out + end.usage.completion_tokens,
+        )
+    )
+    if added.rowcount == 0:
+        values = {"day": day, "requests": 1, "tokens_in": end.usage.prompt_tokens}
+        connection.execute(
+            insert(usage_days), {**values, "tokens_out": end.usage.completion_tokens}
+        )

@@ -1,0 +1,89 @@
+"""running_server: a real chat server in a thread of this process, for as long as a block lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from chatserver_sdk.agents import Agent
+from chatserver_sdk.client import ChatServerClient
+from chatserver_sdk.server import Settings, Started, serve
+from chatserver_sdk.server.process import Handle
+
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """Where it answers, and the administrator's key."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+
+    def client(self) -> ChatServerClient:
+        """A new client of it, with the administrator's key; close it."""
+        return ChatServerClient(self.api_key, self.base_url)
+
+
+@contextmanager
+def running_server(
+    *,
+    db: str = ":memory:",
+    aliases: Mapping[str, str] | None = None,
+    agents: Sequence[Agent] = (),
+    dev: bool = False,
+) -> Iterator[RunningServer]:
+    """A server on a free loopback port; when the block ends it has stopped.
+
+    db: as of `chatserver serve --db`. agents: further ones, beside echo and eliza.
+    Raises what the server fails to start with.
+    """
+    key = f"csk_{secrets.token_urlsafe(32)}"
+    settings = Settings(port=0, db=db, dev=dev, aliases=aliases or {}, bootstrap_key=key, grace=0.5)
+    thread = _ServerThread(settings, agents)
+    try:
+        yield RunningServer(thread.start().url, key)
+    finally:
+        thread.stop()
+
+
+class _ServerThread:
+    def __init__(self, settings: Settings, agents: Sequence[Agent]) -> None:
+        self._settings = settings
+        self._agents = agents
+        self._handle = Handle()
+        self._settled = threading.Event()
+        self._server: Started | None = None
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="running-server", daemon=True)
+
+    def start(self) -> Started:
+        """Wait until it answers. Raises what it fails with."""
+        self._thread.start()
+        self._settled.wait(_START_SECONDS)
+        if self._server is None:
+            raise self._failure or TimeoutError("the server did not start in time")
+        return self._server
+
+    def stop(self) -> None:
+        self._handle.stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(
+                serve(self._settings, self._on_start, agents=self._agents, handle=self._handle)
+            )
+        except Exception as exc:
+            # Handed to the thread that waits for the start.
+            self._failure = exc
+        finally:
+            self._settled.set()
+
+    def _on_start(self, started: Started) -> None:
+        self._server = started
+        self._settled.set()
