@@ -33,6 +33,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "BadRequestError",
+    "ChatServerError",
+    "ConfigurationError",
+    "ConflictError",
+    "DecodeError",
+    "ErrorResponse",
+    "ForbiddenError",
+    "InternalServerError",
+    "NotFoundError",
+    "RateLimitError",
+    "ServiceUnavailableError",
+    "StreamConsumedError",
+    "StreamError",
+    "StreamFailedError",
+    "StreamInterruptedError",
+    "TransportError",
+    "UnauthorizedError",
+    "UnprocessableEntityError",
+]
+
 
 @dataclass(frozen=True)
 class ErrorResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import click
 
 from chatserver_sdk.exceptions import ConfigurationError
-from chatserver_sdk.server import Settings, Started, serve
-from chatserver_sdk.server.process import write_key_file
+from chatserver_sdk.server import Settings, Started, process, serve
 from chatserver_sdk.server.settings import MEMORY
 from chatserver_sdk.storage import StoreError
 
@@ -34,7 +32,7 @@ def run(
         )
         with _KeyFile(settings) as key_file:
             keep_key = None if sys.stdout.isatty() else key_file.keep
-            asyncio.run(serve(settings, _announce(settings, key_file), keep_key=keep_key))
+            process.run(serve(settings, _announce(settings, key_file), keep_key=keep_key))
     except (ConfigurationError, StoreError) as exc:
         raise click.ClickException(str(exc)) from exc
     except KeyboardInterrupt:
@@ -58,7 +56,7 @@ class _KeyFile:
 
     def keep(self, key: str) -> Callable[[], None]:
         """Write the file; what is returned removes it again."""
-        self.path = path = write_key_file(self._settings, key)
+        self.path = path = process.write_key_file(self._settings, key)
         return lambda: path.unlink(missing_ok=True)
 
 

@@ -28,6 +28,11 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def key_prefix(key: str) -> str:
+    """What people tell a key apart by: its start, but never much of a short one."""
+    return key[: min(_PREFIX_LENGTH, len(key) // 4)]
+
+
 class KeyRing:
     """Knows who holds a key. In development mode any key is the administrator's."""
 
@@ -39,7 +44,7 @@ class KeyRing:
 
     async def create_first(self, key: str) -> bool:
         """Store the first administrator's key; False where the store has keys already."""
-        new = verbs.NewKey(hash_key(key), key[:_PREFIX_LENGTH], "first administrator", Role.ADMIN)
+        new = verbs.NewKey(hash_key(key), key_prefix(key), "first administrator", Role.ADMIN)
         return await self._store.write(verbs.create_first, new, email=FIRST_ADMIN, now=_now())
 
     async def exist(self) -> bool:

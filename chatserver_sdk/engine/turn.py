@@ -40,7 +40,7 @@ class Turn:
         self.log: list[Event] = []
         self.readers = 0
         self.is_ending = False
-        self._news = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     @property
     def is_stored(self) -> bool:
@@ -71,9 +71,8 @@ class Turn:
         self.log.extend(events)
         if isinstance(self.log[-1], TERMINAL):
             self.state = STATE_AFTER[type(self.log[-1])]
-        # Set and cleared at once: whoever waits now is woken, whoever comes later reads first.
-        self._news.set()
-        self._news.clear()
+        for waiter in self._waiting:
+            _wake(waiter)
 
     async def read(self, after: int, wait: float | None = None) -> list[Event]:
         """The events behind `after`, as soon as there are some.
@@ -81,11 +80,22 @@ class Turn:
         Empty when the turn has ended before, and after `wait` seconds of silence.
         """
         if len(self.log) <= after and self.state == RUNNING:
-            try:
-                await asyncio.wait_for(self._news.wait(), wait)
-            except asyncio.TimeoutError:
-                return []
+            await self._wait_for_news(wait)
         return self.log[after:]
+
+    async def _wait_for_news(self, seconds: float | None) -> None:
+        # Not wait_for(Event.wait(), ...): until Python 3.12 that begins to wait one step of the
+        # loop later, and what is said in between wakes nobody.
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiting.add(waiter)
+        timer = None if seconds is None else loop.call_later(seconds, _wake, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
+            if timer is not None:
+                timer.cancel()
 
     async def end(self) -> Event:
         """The event that ends the turn, once it is there."""
@@ -93,6 +103,11 @@ class Turn:
         while self.state == RUNNING:
             after += len(await self.read(after))
         return self.log[-1]
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 STATE_AFTER: dict[type[Event], str] = {

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import uvicorn
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import new_key
 from chatserver_sdk.exceptions import ConfigurationError
-from chatserver_sdk.storage import open_store
+from chatserver_sdk.storage import StoreUnavailable, open_store
 
 from .app import ChatServerApp, create_app
 from .settings import MEMORY, Settings, data_directory
@@ -69,8 +69,20 @@ async def serve(
             if handle is not None:
                 handle._server = server
             await server.serve(sockets=[listening])
+            if not server.started:
+                raise StoreUnavailable("the server could not start; the lines above say why")
         finally:
             store.close()
+
+
+def run(main: Coroutine[None, None, None]) -> None:
+    """asyncio.run() on the fastest loop that there is."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:  # pragma: no cover - there is none for Windows
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
 
 
 class _Server(uvicorn.Server):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +10,7 @@ from dataclasses import dataclass, field
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.client import ChatServerClient
-from chatserver_sdk.server import Settings, Started, serve
-from chatserver_sdk.server.process import Handle
+from chatserver_sdk.server import Settings, Started, process, serve
 
 _START_SECONDS = 60.0
 
@@ -55,7 +53,7 @@ class _ServerThread:
     def __init__(self, settings: Settings, agents: Sequence[Agent]) -> None:
         self._settings = settings
         self._agents = agents
-        self._handle = Handle()
+        self._handle = process.Handle()
         self._settled = threading.Event()
         self._server: Started | None = None
         self._failure: Exception | None = None
@@ -75,7 +73,7 @@ class _ServerThread:
 
     def _run(self) -> None:
         try:
-            asyncio.run(
+            process.run(
                 serve(self._settings, self._on_start, agents=self._agents, handle=self._handle)
             )
         except Exception as exc:
