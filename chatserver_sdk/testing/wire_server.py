@@ -13,7 +13,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException, parse_headers
@@ -62,6 +62,7 @@ class WireServer:
         self.requests: list[RecordedRequest] = []
         self._scripts: deque[tuple[Step, ...]] = deque()
         self._current: tuple[Step, ...] = tuple(_NO_SCRIPT)
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._awaited: list[threading.Event] = []
@@ -108,17 +109,18 @@ class WireServer:
         return f"<WireServer {self.base_url}>"
 
     def _accept(self) -> None:
-        for number in itertools.count():
+        while True:
             sock, _ = self._listener.accept()
             with self._lock:
                 if self._closing.is_set():
                     sock.close()
                     return
-                self._start_serving(sock, number)
+                self._start_serving(sock)
 
-    def _start_serving(self, sock: socket.socket, number: int) -> None:
+    def _start_serving(self, sock: socket.socket) -> None:
         # Without it a small piece waits until the one before is acknowledged.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = next(self._numbers)
         thread = threading.Thread(target=self._serve, args=(sock, number), daemon=True)
         self._served = {thr: s for thr, s in self._served.items() if thr.is_alive()}
         self._served[thread] = sock
@@ -153,18 +155,11 @@ class WireServer:
         if not isinstance(until, threading.Event):
             self._closing.wait(until)
             return
-        with self._awaits(until):
-            until.wait()
-
-    @contextmanager
-    def _awaits(self, event: threading.Event) -> Iterator[None]:
         with self._lock:
-            self._awaited.append(event)
+            self._awaited.append(until)
             if self._closing.is_set():
-                event.set()
-        yield
-        with self._lock:
-            self._awaited.remove(event)
+                until.set()
+        until.wait()
 
     def _wait_for_hangup(self, sock: socket.socket, seen: threading.Event) -> None:
         # A client that closes with bytes unread resets the connection: the same to us.

@@ -1,0 +1,172 @@
+"""Streams that fail: errors inside them, silence, and answers that are no streams at all."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+from chatserver_sdk import (
+    APIStatusError,
+    APITimeoutError,
+    BadRequestError,
+    ChatServerClient,
+    ChatServerError,
+    CompletionStream,
+    DecodeError,
+    InternalServerError,
+    NotFoundError,
+    RateLimitError,
+    ServiceUnavailableError,
+    StreamFailedError,
+    StreamInterruptedError,
+    UnprocessableEntityError,
+)
+from chatserver_sdk.testing import (
+    DONE,
+    Pause,
+    Step,
+    WireServer,
+    completion,
+    delta,
+    event,
+    event_stream,
+    json_answer,
+    plain_answer,
+)
+
+NO = {"message": "No", "type": "server_error"}
+LOC = {"loc": ["body", "model"], "msg": "No"}
+
+ERRORS: list[tuple[bytes, type[APIStatusError], int]] = [
+    (event({"error": {"message": "No", "type": "invalid_request_error"}}), BadRequestError, 400),
+    (event({"error": NO}), InternalServerError, 500),
+    (event({"error": {**NO, "code": "model_not_found"}}), NotFoundError, 404),
+    (event({"error": {**NO, "code": 429}}), RateLimitError, 429),
+    (event({"error": {**NO, "status": 503}}), ServiceUnavailableError, 503),
+    (event({"error": {**NO, "status": 418}}), APIStatusError, 418),
+    (event({"error": "No"}), InternalServerError, 500),
+    (event({"error": "No", "status_code": 422}), UnprocessableEntityError, 422),
+    (event({"error": "rate_limit_error", "message": "No"}), RateLimitError, 429),
+    (event({"detail": "No"}), InternalServerError, 500),
+    (event({"detail": [LOC], "status": 422}), UnprocessableEntityError, 422),
+    (event({"error": NO, "choices": [{"delta": {"content": "x"}}]}), InternalServerError, 500),
+    (event({"message": "No"}, name="error"), InternalServerError, 500),
+    (
+        event(
+            {"type": "error", "error": {"type": "overloaded_error", "message": "No"}}, name="error"
+        ),
+        ServiceUnavailableError,
+        503,
+    ),
+    (event("No", name="error"), InternalServerError, 500),
+    (b"event: error\r\ndata: No\r\n\r\n", InternalServerError, 500),
+]
+
+
+@pytest.mark.parametrize("after", [b"", DONE], ids=["", "done"])
+@pytest.mark.parametrize("before", [[], ["Hel", "lo"]], ids=["first", "later"])
+@pytest.mark.parametrize(("error", "kind", "status"), ERRORS)
+def test_an_error_inside_a_stream(
+    wire_server: WireServer,
+    client: ChatServerClient,
+    error: bytes,
+    kind: type[APIStatusError],
+    status: int,
+    before: list[str],
+    after: bytes,
+) -> None:
+    """Every shape, before and after the first text, with [DONE] behind it or without."""
+    wire_server.answers(event_stream(*map(delta, before), error, after))
+    stream = client.create_completion("m", "Hello", stream=True)
+
+    texts = []
+    with pytest.raises(StreamFailedError) as caught:
+        for text in stream:
+            texts.append(text)
+
+    assert texts == before
+    assert isinstance(caught.value, kind)
+    assert "No" in str(caught.value)
+    assert caught.value.status_code == status
+    assert caught.value.partial == stream.text == "".join(before)
+    assert caught.value.metadata["system_fingerprint"] == "s1"
+    with pytest.raises(kind):
+        stream.response()
+
+
+def test_the_request_id_of_an_error_inside_a_stream(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """It came with the headers and is in the sentence."""
+    wire_server.answers(event_stream(event({"error": NO}), headers={"X-Request-Id": "r1"}))
+    with pytest.raises(StreamFailedError, match=r"^No \(request id: r1\)$"):
+        list(client.create_completion("m", "Hello", stream=True))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"data: {\n\n", b"data: nothing\n\n", b"data:\n\n", event({"usage": {"total_tokens": "x"}})],
+)
+def test_an_event_that_cannot_be_read(
+    wire_server: WireServer, client: ChatServerClient, broken: bytes
+) -> None:
+    """The answer is broken off there; the text so far is kept and the cause named."""
+    wire_server.answers(event_stream(delta("Hel"), broken, delta("lo"), DONE))
+    with pytest.raises(StreamInterruptedError, match="^the answer ended before") as caught:
+        list(client.create_completion("m", "Hello", stream=True))
+    assert caught.value.partial == "Hel"
+    assert isinstance(caught.value.__cause__, DecodeError)
+
+
+def first_text(client: ChatServerClient) -> CompletionStream | None:
+    """A stream whose first text has come; None where the time was too short for that."""
+    with suppress(ChatServerError):
+        stream = client.create_completion("m", "Hello", stream=True)
+        assert next(stream) == "Hel"
+        return stream
+    return None
+
+
+def test_a_stream_that_falls_silent(wire_server: WireServer) -> None:
+    """The time between two pieces has a bound of its own."""
+    wire_server.answers(event_stream(delta("Hel"), Pause(threading.Event())))
+    with ExitStack() as clients:
+        # A machine that is busy gets more time until it has sent the first text.
+        for timeout in (0.1, 1, 10, 100):
+            client = ChatServerClient("k", wire_server.base_url, timeout=timeout)
+            if stream := first_text(clients.enter_context(client)):
+                break
+        assert stream is not None
+        with pytest.raises(StreamInterruptedError) as caught:
+            next(stream)
+    assert caught.value.message == (
+        f"the answer ended before [DONE]: the stream from {wire_server.base_url}"
+        f" was silent for {timeout:g} s"
+    )
+    assert caught.value.partial == "Hel"
+    cause = caught.value.__cause__
+    assert isinstance(cause, APITimeoutError) and cause.kind == "idle"
+
+
+NO_STREAMS: list[tuple[str, list[Step]]] = [
+    ("empty", plain_answer(200, b"")),
+    ("html", plain_answer(200, b"<html></html>", {"Content-Type": "text/html"})),
+    ("json", json_answer(200, completion("Hi"))),
+    ("not packed", plain_answer(200, b"x", {"Content-Encoding": "gzip"})),
+    ("comments", event_stream(b": a\n\n", b": b\n\n")),
+]
+
+
+@pytest.mark.parametrize("script", [pytest.param(s, id=name) for name, s in NO_STREAMS])
+def test_a_success_that_is_no_stream(
+    wire_server: WireServer, client: ChatServerClient, script: Any
+) -> None:
+    """Status 200 and no events: no answer came, and an empty one is not made up."""
+    wire_server.answers(script)
+    stream = client.create_completion("m", "Hello", stream=True)
+    with pytest.raises(StreamInterruptedError) as caught:
+        list(stream)
+    assert caught.value.partial == ""

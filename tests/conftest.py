@@ -1,0 +1,66 @@
+"""What every test may use: the --full option, a server of raw bytes and a client of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from chatserver_sdk import ChatServerClient
+from chatserver_sdk.testing import WireServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the long forms as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # No deadlines and no health checks by the clock: a busy machine is no defect.
+    settings.register_profile(
+        "short", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
+    )
+    settings.register_profile("full", settings.get_profile("short"), max_examples=2000)
+    settings.load_profile("full" if config.getoption("--full") else "short")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(pytest.mark.skip(reason="a long form; --full runs it"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment() -> Iterator[None]:
+    """Keys, proxies and passwords of whoever runs the tests play no part in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        patch.delenv("CHATSERVER_API_KEY", raising=False)
+        patch.delenv("CHATSERVER_BASE_URL", raising=False)
+        patch.setenv("NETRC", os.devnull)
+        yield
+
+
+@pytest.fixture
+def wire_server() -> Iterator[WireServer]:
+    """A server that sends the bytes it is told."""
+    with WireServer() as server:
+        yield server
+
+
+@pytest.fixture
+def api_key() -> str:
+    """The key of `client`; it may turn up in one header and nowhere else."""
+    return "sk-never-show-me-0123456789"
+
+
+@pytest.fixture
+def client(wire_server: WireServer, api_key: str) -> Iterator[ChatServerClient]:
+    """A client of `wire_server`; what should take no time fails after 30 seconds."""
+    with ChatServerClient(api_key, wire_server.base_url, timeout=30) as client:
+        yield client
