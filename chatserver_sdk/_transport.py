@@ -287,15 +287,11 @@ def normalize_base_url(base_url: str) -> str:
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def path_segment(value: Any, name: str) -> str:
-    """A value quoted for a path. Raises BadRequestError for one that no path can hold."""
-    text = str(value) if value is not None else ""
-    if text in ("", ".", ".."):
-        raise BadRequestError(f"{name} must not be empty, '.' or '..'", param=name)
-    try:
-        return quote(text, safe="")
-    except UnicodeEncodeError as exc:
-        raise BadRequestError(f"{name} holds what UTF-8 cannot write", param=name) from exc
+def path_segment(text: str, name: str) -> str:
+    """A text quoted for a path. Raises BadRequestError for one that no path can hold."""
+    if text in (".", ".."):
+        raise BadRequestError(f"{name} must not be '.' or '..'", param=name)
+    return quote(text, safe="")
 
 
 def _is_base_url(url: str) -> bool:
@@ -351,7 +347,7 @@ def _reason(cause: Any) -> str:
         cause = inner
     inner = getattr(cause, "__cause__", None) or getattr(cause, "__context__", None)
     text = getattr(inner, "strerror", None) or getattr(cause, "strerror", None)
-    return f"could not be reached: {text or type(cause).__name__}"
+    return f"could not be reached: {text}" if text else "could not be reached"
 
 
 def _without_userinfo(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import UUID, uuid4
@@ -9,7 +10,7 @@ from uuid import UUID, uuid4
 from . import models
 from ._transport import DEFAULT_BASE_URL, DEFAULT_TIMEOUT, Transport, path_segment
 from ._wire import openai
-from .exceptions import BadRequestError
+from .exceptions import BadRequestError, DecodeError
 from .streaming import CompletionStream
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class ChatServerClient:
 
     def get_session(self, session_id: str, *, user_id: str) -> ChatSessionDetailResponse:
         """A session with its transcript. NotFoundError also for another user's session."""
-        path = f"/atoms/chat/sessions/{path_segment(session_id, 'session_id')}"
+        path = f"/atoms/chat/sessions/{path_segment(_id(session_id, 'session_id'), 'session_id')}"
         answer = self._transport.call("GET", path, query={"user_id": _id(user_id, "user_id")})
         return models.ChatSessionDetailResponse.from_dict(answer)
 
@@ -240,7 +241,7 @@ class ChatServerClient:
 
     def remove_admin(self, email: str) -> AdminResponse:
         """Take the role away again. For administrators; the last one cannot be removed."""
-        path = f"{_ADMINS}/{path_segment(email, 'email')}"
+        path = f"{_ADMINS}/{path_segment(_text(email, 'email'), 'email')}"
         return models.AdminResponse.from_dict(self._transport.call("DELETE", path))
 
     def get_audit_log(self, limit: int = 50, offset: int = 0) -> AuditLogResponse:
@@ -271,7 +272,8 @@ def _metadata(
     if user is not None:
         metadata["user_id"] = user
         # Servers whose own fingerprints are no UUIDs need one from us to record the history.
-        metadata.setdefault("session_id", str(uuid4()))
+        if metadata.get("session_id") is None:
+            metadata["session_id"] = str(uuid4())
     return metadata or None
 
 
@@ -293,7 +295,10 @@ def _read_message(given: OneMessage, param: str) -> Message:
         role = _text(given.get("role"), f"{param}.role")
         # Content first: what is wrong with it is named as the caller wrote it.
         _check_content(given, given.get("content"), f"{param}.content")
-        return models.Message.from_dict({**given, "role": role})
+        try:
+            return models.Message.from_dict({**given, "role": role})
+        except DecodeError as exc:
+            raise BadRequestError(f"{param}: {exc.message}", param=param) from exc
     if not isinstance(given, models.Message):
         raise _wrong(param, "a Message, a dict or a string", given)
     _text(given.role, f"{param}.role")
@@ -318,6 +323,10 @@ def _text(value: object, param: str) -> str:
         raise _wrong(param, "a string", value)
     if not value.strip():
         raise BadRequestError(f"{param} must not be empty", param=param)
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise BadRequestError(f"{param} holds what UTF-8 cannot write", param=param) from exc
     return str(value)
 
 
@@ -338,6 +347,8 @@ def _optional_id(value: object, param: str) -> str | None:
 def _number(value: Any, param: str) -> Any:
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise _wrong(param, "a number", value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRequestError(f"{param} must be a finite number", param=param)
     return value
 
 

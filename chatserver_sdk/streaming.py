@@ -66,21 +66,15 @@ class CompletionStream(Generator[str, None, None]):
 
     def __iter__(self) -> CompletionStream:
         if self._finished or self._closed:
-            raise StreamConsumedError(
-                "this answer was read or closed already; its text is in .text", partial=self.text
-            )
+            raise self._consumed("this answer was read or closed already; its text is in .text")
         return self
 
     def __next__(self) -> str:
-        if self._finished or self._closed:
-            raise StopIteration
         try:
             with self._reading:
-                return self._next_text()
-        except BaseException:
-            self._finished = True
-            self._body.close()
-            raise
+                if self._finished or self._closed:
+                    raise StopIteration
+                return self._read_on()
         finally:
             # A close() that came while we read could only shut the socket.
             if self._closed:
@@ -117,14 +111,11 @@ class CompletionStream(Generator[str, None, None]):
         """
         if self._failure is not None:
             raise self._failure
-        while not self._finished:
-            if self._closed:
-                raise StreamConsumedError(
-                    "this answer was closed before its end; what came is in .text",
-                    partial=self.text,
-                    metadata=self.metadata,
-                )
+        while not (self._finished or self._closed):
             next(self, None)
+        # Also an interrupt from the keyboard ends a stream, and is no failure of its own.
+        if not self._answer.is_whole:
+            raise self._consumed("this answer was closed before its end; what came is in .text")
         return self._answer.response()
 
     def __enter__(self) -> CompletionStream:
@@ -142,6 +133,15 @@ class CompletionStream(Generator[str, None, None]):
         state = "finished" if self._finished else "closed" if self._closed else "open"
         return f"<CompletionStream {state} {self.metadata.get('system_fingerprint') or ''}>"
 
+    def _read_on(self) -> str:
+        try:
+            return self._next_text()
+        except BaseException as exc:
+            self._finished = True
+            self._failure = exc if isinstance(exc, ChatServerError) else None
+            self._body.close()
+            raise
+
     def _next_text(self) -> str:
         try:
             for event in self._events:
@@ -154,9 +154,6 @@ class CompletionStream(Generator[str, None, None]):
         except (TransportError, DecodeError) as exc:
             if not self._answer.is_whole:
                 raise self._broken(f"the answer ended before [DONE]: {exc.message}") from exc
-        except ChatServerError as exc:
-            self._failure = exc
-            raise
         raise StopIteration
 
     def _drain(self) -> None:
@@ -165,8 +162,10 @@ class CompletionStream(Generator[str, None, None]):
         for _ in self._events:
             continue
 
-    def _broken(self, message: str) -> ChatServerError:
-        kind: type[StreamError] = StreamInterruptedError
+    def _broken(self, message: str) -> StreamError:
         if self._closed:
-            kind, message = StreamConsumedError, "the stream was closed while it was read"
-        return kind(message, partial=self.text, metadata=self.metadata)
+            return self._consumed("this answer was closed while it was read; see .text")
+        return StreamInterruptedError(message, partial=self.text, metadata=self.metadata)
+
+    def _consumed(self, message: str) -> StreamConsumedError:
+        return StreamConsumedError(message, partial=self.text, metadata=self.metadata)

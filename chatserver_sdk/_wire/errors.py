@@ -139,7 +139,7 @@ def parse_error(body: Any) -> ErrorDetail:
     if isinstance(body, str):
         return ErrorDetail(_shorten(_text_of_page(body)))
     if not isinstance(body, Mapping):
-        return ErrorDetail(_shorten(json.dumps(body)) if body else "")
+        return ErrorDetail(_shorten(_json(body)))
     error = body.get("error")
     if isinstance(error, Mapping):
         return _parse_fields(error)
@@ -168,7 +168,7 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         return None if value is None else seconds
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
@@ -232,10 +232,11 @@ def _parse_flat(body: Mapping[str, Any]) -> ErrorDetail:
 
 def _text_of_page(text: str) -> str:
     """The words of a proxy's HTML page: its title, or all of it without tags."""
-    if "<" not in text:
+    if not text.lstrip().startswith("<"):
         return text
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    return title.group(1) if title else re.sub(r"<[^>]*>", " ", text)
+    # Neither pattern looks past the next "<": a page of nothing else takes no longer.
+    title = re.search(r"<title[^<>]*>([^<]*)<", text, re.IGNORECASE)
+    return title.group(1) if title else re.sub(r"<[^<>]*>", " ", text)
 
 
 def _shorten(text: str) -> str:
@@ -244,7 +245,10 @@ def _shorten(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value) if value else ""
+    try:
+        return json.dumps(value) if value else ""
+    except RecursionError:
+        return ""
 
 
 def _word(value: Any) -> str | None:

@@ -31,7 +31,7 @@ _METADATA_KEYS = ("id", "model", "created", "system_fingerprint")
 
 def read_completion(body: Any) -> ChatCompletionResponse:
     """The whole answer in a decoded body. Raises DecodeError, or what the body says it is."""
-    if isinstance(body, Mapping) and body.get("error") and "choices" not in body:
+    if _is_error(body):
         raise errors.error_in_success(body)
     if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
         raise DecodeError("the server's answer is not a completion: it has no list of choices")
@@ -106,8 +106,7 @@ class StreamedAnswer:
             if event.event != "error":
                 raise DecodeError("the server sent an event that is not JSON") from exc
             chunk = event.data
-        said = isinstance(chunk, Mapping) and "choices" not in chunk
-        if event.event == "error" or (said and (chunk.get("error") or chunk.get("detail"))):
+        if event.event == "error" or _is_error(chunk):
             raise errors.stream_error_from(chunk, partial=self.text, metadata=self.metadata)
         return chunk
 
@@ -122,14 +121,21 @@ class StreamedAnswer:
         """The text of choice 0, whatever else odd servers put into a chunk."""
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, Mapping) or choice.get("index", 0) != 0:
+            if not isinstance(choice, Mapping) or (choice.get("index") or 0) != 0:
                 continue
             if choice.get("finish_reason"):
                 self.metadata["finish_reason"] = choice["finish_reason"]
             delta = choice.get("delta")
             content = delta.get("content") if isinstance(delta, Mapping) else None
-            return content if isinstance(content, str) else ""
+            return content if isinstance(content, str) else models.text_of(content)
         return ""
+
+
+def _is_error(said: Any) -> bool:
+    # Some gateways say it beside the choices: https://openrouter.ai/docs/api-reference/streaming
+    if not isinstance(said, Mapping):
+        return False
+    return bool(said.get("error") or ("choices" not in said and said.get("detail")))
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ def chunk_body(heading: Heading, event: Event) -> dict[str, Any] | None:
     """The JSON of the chunk that says this event; None where this dialect has no word for it."""
     kind = event.type
     if kind == "turn_failed":
-        return errors.encode_error(failure_detail(event))
+        return _failure(event)
     if kind in ("turn_completed", "turn_cancelled"):
         return _last_chunk(heading, event)
     if kind in ("widget_shown", "widget_updated"):
@@ -182,6 +188,13 @@ def failure_detail(event: Any) -> errors.ErrorDetail:
     """A failed turn in the words of an error body."""
     kind = "invalid_request_error" if event.status < 500 else "server_error"
     return errors.ErrorDetail(event.message, type=kind, code=event.code)
+
+
+def _failure(event: Any) -> dict[str, Any]:
+    body = errors.encode_error(failure_detail(event))
+    # A stream has no status line: the class of the reader's exception comes from this.
+    body["error"]["status"] = event.status
+    return body
 
 
 def _last_chunk(heading: Heading, event: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ UTF-8, ids) can no longer be met.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from chatserver_sdk.exceptions import DecodeError
 MAX_EVENT_BYTES = 64 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
+_RETRY = re.compile("[0-9]{1,15}")  # more digits than int() takes are no time to wait either
 
 
 class ServerSentEvent(NamedTuple):
@@ -113,7 +115,7 @@ def _parse_block(block: bytes, last_id: str) -> tuple[str, ServerSentEvent | Non
             # An id counts also in an event without data; one with NUL never does.
             last_id = last_id if "\0" in value else value
         elif name == "retry":
-            retry = int(value) if value.isascii() and value.isdigit() else retry
+            retry = int(value) if _RETRY.fullmatch(value) else retry
         else:
             lines.append(line)
     for parsed in SSEClient(iter([("\n".join(lines) + "\n\n").encode()])).events():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
 from chatserver_sdk._version import __version__
+
+# What a shell reports of a command that Ctrl-C has ended.
+_INTERRUPTED = 130
 
 
 class Aliases(click.ParamType[tuple[str, str]]):
@@ -60,21 +64,24 @@ def serve(
     terminal the key goes into a file instead. CHATSERVER_BOOTSTRAP_KEY in the environment sets
     that key.
     """
-    from .serve import run
+    key = os.environ.get("CHATSERVER_BOOTSTRAP_KEY") or None
+    try:
+        from .serve import run
 
-    run(
-        host=host,
-        port=port,
-        db=db,
-        aliases=dict(aliases),
-        dev=dev,
-        bootstrap_key=os.environ.get("CHATSERVER_BOOTSTRAP_KEY") or None,
-    )
+        run(host=host, port=port, db=db, aliases=dict(aliases), dev=dev, bootstrap_key=key)
+    except KeyboardInterrupt:
+        # A server that runs ends without one: it has a handler. Before that there is nothing to
+        # end.
+        return
 
 
 @chatserver.command()
 def demo() -> None:
     """See everything at work: a server with a throw-away store, and a client that uses it."""
-    from .demo import run
+    try:
+        from .demo import run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        click.secho("\nstopped", dim=True)
+        sys.exit(_INTERRUPTED)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from rich.console import Console
 from rich.panel import Panel
 from rich.rule import Rule
@@ -14,18 +12,12 @@ from chatserver_sdk import ChatServerClient
 from chatserver_sdk.testing import running_server
 
 _USER = "ada"
-_INTERRUPTED = 130
 
 
 def run() -> None:
-    """Show the whole product once; ends the process with 130 on Ctrl-C."""
-    console = Console(highlight=False)
-    try:
-        with running_server() as server, server.client() as client:
-            _Demo(console, client).show(server.base_url)
-    except KeyboardInterrupt:
-        console.print("\n[dim]stopped[/]")
-        sys.exit(_INTERRUPTED)
+    """Show the whole product once."""
+    with running_server() as server, server.client() as client:
+        _Demo(Console(highlight=False), client).show(server.base_url)
 
 
 class _Demo:

@@ -30,37 +30,60 @@ def run(
         settings = Settings(
             host=host, port=port, db=db, dev=dev, aliases=aliases, bootstrap_key=bootstrap_key
         )
-        with _KeyFile(settings) as key_file:
-            keep_key = None if sys.stdout.isatty() else key_file.keep
-            process.run(serve(settings, _announce(settings, key_file), keep_key=keep_key))
+        with _FirstKey(settings) as first_key:
+            announce = _announce(settings, first_key)
+            process.run(serve(settings, announce, keep_key=first_key.keep))
     except (ConfigurationError, StoreError) as exc:
         raise click.ClickException(str(exc)) from exc
-    except KeyboardInterrupt:
-        # Between two steps of the start there is no handler yet; there is nothing to end either.
-        return
 
 
-class _KeyFile:
-    """Where the first key is kept if nobody looks on; gone with a store that is gone."""
+class _FirstKey:
+    """The first administrator's key, from its making until somebody has it.
+
+    Where nobody looks on it is kept in a file, which is gone with a store that is gone.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.path: Path | None = None
+        self._key: str | None = None
+        self._file: Path | None = None
 
-    def __enter__(self) -> _KeyFile:
+    def __enter__(self) -> _FirstKey:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self.path is not None and self._settings.database == MEMORY:
-            self.path.unlink(missing_ok=True)
+        # Also of a start that was broken off: a key that is stored and that nobody has would lock
+        # everybody out.
+        self.show()
+        if self._file is not None and self._settings.database == MEMORY:
+            self._file.unlink(missing_ok=True)
 
     def keep(self, key: str) -> Callable[[], None]:
-        """Write the file; what is returned removes it again."""
-        self.path = path = process.write_key_file(self._settings, key)
-        return lambda: path.unlink(missing_ok=True)
+        """Take the key before it counts; what is returned drops it again."""
+        if not sys.stdout.isatty():
+            self._file = process.write_key_file(self._settings, key)
+        self._key = key
+        return self._drop
+
+    def show(self) -> None:
+        """Say the key, or where it is; once."""
+        if self._key is None:
+            return
+        if self._file is not None:
+            self._file = process.settle_key_file(self._file)
+            click.echo(f"the administrator's API key is in {self._file}")
+        else:
+            click.echo("The administrator's API key, shown this once (only its hash is stored):")
+            click.secho(f"\n    {self._key}\n", bold=True)
+        self._key = None
+
+    def _drop(self) -> None:
+        self._key = None
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
 
 
-def _announce(settings: Settings, key_file: _KeyFile) -> Callable[[Started], None]:
+def _announce(settings: Settings, first_key: _FirstKey) -> Callable[[Started], None]:
     def announce(started: Started) -> None:
         if settings.dev:
             click.secho(
@@ -72,11 +95,7 @@ def _announce(settings: Settings, key_file: _KeyFile) -> Callable[[Started], Non
         key = settings.bootstrap_key
         if key is not None and len(key) < _SHORT_KEY and not settings.dev:
             click.secho("CHATSERVER_BOOTSTRAP_KEY is short; others may guess it.", err=True)
-        if started.key is not None and key_file.path is not None:
-            click.echo(f"the administrator's API key is in {key_file.path}")
-        elif started.key is not None:
-            click.echo("The administrator's API key, shown this once (only its hash is stored):")
-            click.secho(f"\n    {started.key}\n", bold=True)
+        first_key.show()
         click.echo(f"chatserver ready at {started.url}")
         sys.stdout.flush()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from uuid import uuid4
@@ -33,18 +35,21 @@ from chatserver_sdk.models.events import (
     Usage,
     encode_event,
 )
-from chatserver_sdk.storage import NotFound, Store, StoreError, sessions, turns
+from chatserver_sdk.storage import NotFound, Store, sessions, turns
 
 from .asking import Asked, plan, resolve
 from .catalogue import Catalogue
 from .errors import Forbidden, ShuttingDown
 from .transcript import choose_new
-from .turn import CANCELLED, COMPLETED, FAILED, STATE_AFTER, Turn
+from .turn import CANCELLED, COMPLETED, FAILED, RUNNING, STATE_AFTER, Turn
 
 _log = logging.getLogger(__name__)
 
-# An agent that never waits would keep the loop to itself.
+# An agent that never waits would keep the loop to itself, and the interpreter's lock: a thread
+# that waits for the lock, as the store's does, wins it in a pause and hardly ever in a mere yield.
 _EVENTS_PER_SLICE = 32
+_EVENTS_PER_PAUSE = 1024
+_PAUSE = 0.001
 _LONGEST_ANSWER = 8_000_000
 
 
@@ -73,6 +78,7 @@ class ChatService:
         self._resume_window = resume_window
         self._context_size = context_size
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
+        self._orphans: dict[Turn, asyncio.TimerHandle] = {}
         self._closing = False
 
     async def start(self) -> None:
@@ -86,7 +92,7 @@ class ChatService:
         while one of the session's turns runs.
         """
         if self._closing:
-            raise ShuttingDown("the server is stopping; try again in a moment", "shutting_down")
+            raise _shutting_down()
         asked = resolve(request, principal, self._catalogue.find(request.model))
         if asked.user_id is None and asked.names_session:
             await self._check_nobodys(asked.session_id)
@@ -100,7 +106,7 @@ class ChatService:
         # In a task of its own from the first write on: a caller that is cancelled in between
         # must not leave a turn behind that runs for ever.
         self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun))
-        self._tasks[turn].add_done_callback(lambda _: self._tasks.pop(turn, None))
+        self._tasks[turn].add_done_callback(lambda _: self._forget(turn, begun))
         await begun
         return turn
 
@@ -114,13 +120,14 @@ class ChatService:
     def reading(self, turn: Turn) -> Iterator[None]:
         """While somebody reads. A turn that is nobody's history ends some time after the last."""
         turn.readers += 1
+        self._keep(turn)
         try:
             yield
         finally:
             turn.readers -= 1
-            if not turn.is_stored and turn in self._tasks:
+            if turn.readers == 0 and not turn.is_stored and turn.state == RUNNING:
                 loop = asyncio.get_running_loop()
-                loop.call_later(self._resume_window, self._cancel_orphan, turn)
+                self._orphans[turn] = loop.call_later(self._resume_window, self._stop, turn)
 
     async def list_sessions(
         self, principal: Principal, user_id: str, *, page: int, page_size: int
@@ -158,9 +165,16 @@ class ChatService:
         if await self._store.read(sessions.find_session, session_id) is not None:
             raise NotFound(f"there is no session {session_id} of yours; name its `user`")
 
-    def _cancel_orphan(self, turn: Turn) -> None:
-        if turn.readers == 0:
-            self._stop(turn)
+    def _keep(self, turn: Turn) -> None:
+        if (timer := self._orphans.pop(turn, None)) is not None:
+            timer.cancel()
+
+    def _forget(self, turn: Turn, begun: asyncio.Future[None]) -> None:
+        del self._tasks[turn]
+        self._keep(turn)
+        # Stopped before it could begin: whoever asked still waits for an answer.
+        if not begun.done():
+            begun.set_exception(_shutting_down())
 
     def _stop(self, turn: Turn) -> None:
         # Once the agent is done, the storing of what it said is not to be torn apart.
@@ -204,7 +218,7 @@ class ChatService:
                 message = "the server was stopped before the answer was whole"
                 return _Outcome(TurnFailed(message, "interrupted", 503), "interrupted")
             return _Outcome(TurnCancelled(), CANCELLED)
-        except Exception:
+        except (Exception, SystemExit):
             # An agent is anybody's code: what it raises ends its turn and nothing else.
             _log.exception("agent %s failed in turn %s", agent.name, turn.id)
             return _Outcome(TurnFailed("the agent failed; its answer ends here"), FAILED)
@@ -213,18 +227,19 @@ class ChatService:
         usage: UsageInfo | None = None
         length = 0
         async for said in saying:
-            event = TextDelta(said) if isinstance(said, str) else said
+            event = _event(said)
             if isinstance(event, Usage):
                 usage = event.usage
                 continue
             if isinstance(event, TERMINAL):
+                usage = usage or getattr(event, "usage", None)
                 return _Outcome(event, STATE_AFTER[type(event)], usage)
             length += len(event.text) if isinstance(event, TextDelta) else 0
             if length > _LONGEST_ANSWER:
                 return _Outcome(TurnFailed("the answer is too long", "answer_too_long"), FAILED)
             turn.emit(event)
             if event.seq % _EVENTS_PER_SLICE == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0 if event.seq % _EVENTS_PER_PAUSE else _PAUSE)
         return _Outcome(TurnCompleted(), COMPLETED, usage)
 
     async def _settle(self, turn: Turn, outcome: _Outcome, next_index: int) -> None:
@@ -236,10 +251,37 @@ class ChatService:
         turn.number(closing)
         try:
             await self._store.write(turns.finish, _end(turn, outcome, answer, closing))
-        except StoreError:
+        except Exception:
+            # Whatever was in the way: readers wait for an end, and so does the session.
             _log.exception("the answer of turn %s could not be stored", turn.id)
-            closing = [TurnFailed("the answer could not be stored", "store_unavailable", 503)]
-        turn.emit(*closing)
+            closing = [await self._give_up(turn)]
+            turn.number(closing)
+        # As they were stored, with the same numbers and times.
+        turn.publish(closing)
+
+    async def _give_up(self, turn: Turn) -> Event:
+        failed = TurnFailed("the answer could not be stored", "store_unavailable", 503)
+        end = replace(_end(turn, _Outcome(failed, FAILED), None, []), events=[])
+        try:
+            await self._store.write(turns.finish, end)
+        except Exception:
+            _log.exception("the end of turn %s could not be stored either", turn.id)
+        return failed
+
+
+def _event(said: str | Event) -> Event:
+    """What an agent said. Raises what there is to say against writing it as JSON."""
+    # A copy: an agent may say one object in many turns, and each turn numbers its own.
+    event = TextDelta(said) if isinstance(said, str) else copy(said)
+    if not isinstance(event, TextDelta):
+        json.dumps(encode_event(event), ensure_ascii=False, allow_nan=False).encode()
+        return event
+    try:
+        event.text.encode()
+    except UnicodeEncodeError:
+        # Half an emoji, as some upstream servers cut their pieces: the rest of the text is good.
+        event.text = event.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return event
 
 
 def _answer(turn: Turn, outcome: _Outcome, next_index: int) -> ChatMessageRecord | None:
@@ -289,6 +331,10 @@ def _count(question: Question, answer: str) -> UsageInfo:
     asked += sum(sessions.count_words(message.text) for message in question.messages)
     said = sessions.count_words(answer)
     return UsageInfo(asked, said, asked + said)
+
+
+def _shutting_down() -> ShuttingDown:
+    return ShuttingDown("the server is stopping; try again in a moment", "shutting_down")
 
 
 def _now() -> datetime:

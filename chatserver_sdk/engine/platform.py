@@ -44,11 +44,14 @@ class PlatformService:
     async def add_admin(self, request: AdminRequest, by: Principal) -> AdminResponse:
         """Grant the role. Raises InvalidRequest for what is no e-mail address, Conflict."""
         email = request.email.strip().lower()
-        if not _EMAIL.fullmatch(email):
+        if not _EMAIL.fullmatch(email) or not email.isprintable():
             raise InvalidRequest("email must be an e-mail address", "invalid_email", "email")
+        workos_id = request.workos_id.strip()
+        if not workos_id:
+            raise InvalidRequest("workos_id must not be blank", "invalid_value", "workos_id")
         await self._store.write(
             admins.add_admin,
-            workos_id=request.workos_id.strip(),
+            workos_id=workos_id,
             email=email,
             name=request.name or None,
             by=by.label,

@@ -68,6 +68,10 @@ class Turn:
     def emit(self, *events: Event) -> None:
         """Number the events, add them to the log and wake the readers."""
         self.number(events)
+        self.publish(events)
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Add events that have their numbers to the log and wake the readers."""
         self.log.extend(events)
         if isinstance(self.log[-1], TERMINAL):
             self.state = STATE_AFTER[type(self.log[-1])]

@@ -328,7 +328,11 @@ def format_timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC, with `Z`."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    try:
+        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        # An hour before the year 1, an hour after 9999: "for ever" in somebody's time zone.
+        return moment.isoformat()
 
 
 _NAMES: dict[type[Any], str] = {

@@ -21,6 +21,7 @@ from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
 from chatserver_sdk.storage import Store
 
+from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, json_response, refusal, response_for
 from .openapi import add_completions
 from .routes import catalogue, completions, history, platform
@@ -65,7 +66,8 @@ class ChatServerApp:
         answer = _Answer(send, _request_id(headers))
         try:
             self._check_host(headers)
-            await self._route(scope)(scope, receive, answer.send)
+            limit = self.services.settings.max_body_bytes
+            await self._route(scope)(scope, limited(receive, limit), answer.send)
         except (RequestRefused, *REFUSALS) as exc:
             await response_for(exc)(scope, receive, answer.send)
         except Exception as exc:
@@ -121,7 +123,8 @@ def _fastapi(services: Services) -> FastAPI:
         app.include_router(protocol.router)
     app.add_exception_handler(HTTPException, _http_refusal)
     app.add_exception_handler(RequestValidationError, _validation_refusal)
-    for kind in REFUSALS:
+    # Exception: what is nobody's gets the common shape too, and is raised on for the log.
+    for kind in (*REFUSALS, Exception):
         app.add_exception_handler(kind, _refusal)
     add_completions(app)
     return app
@@ -133,13 +136,20 @@ def _refusal(_: Request, exc: Exception) -> Response:
 
 def _http_refusal(request: Request, exc: Any) -> Response:
     if exc.status_code == 404:
-        return refusal(404, f"there is nothing at {request.url.path}")
-    return refusal(exc.status_code, str(exc.detail), headers=dict(exc.headers or {}))
+        # Not request.url: that is put together with the Host header, which may be anything.
+        return refusal(404, f"there is nothing at {request.scope['path']}")
+    return response_for(exc)
 
 
 def _validation_refusal(_: Request, exc: Any) -> Response:
-    # The first step of each path says where it was looked for: body, query or path.
-    problems = [{**problem, "loc": problem["loc"][1:]} for problem in exc.errors()]
+    problems = [{**problem, "loc": _path(problem)} for problem in exc.errors()]
     answer = response_for(invalid_request(problems))
     answer.status_code = 422
     return answer
+
+
+def _path(problem: dict[str, Any]) -> Sequence[int | str]:
+    # The first step says where it was looked for: body, query or path. Where the body is no JSON
+    # the second one counts characters.
+    loc: Sequence[int | str] = problem["loc"]
+    return () if problem["type"] == "json_invalid" else loc[1:]

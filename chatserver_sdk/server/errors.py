@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from chatserver_sdk import engine, storage
@@ -32,23 +33,26 @@ _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _BRANCHES = {"str", "int", "float", "bool", "list", "dict"}
 
 
-class RequestRefused(Exception):
+# Parts of what the caller sent may stand in a message, and never all of something long.
+_LONGEST_MESSAGE = 500
+_MOST_PROBLEMS = 20
+
+
+class RequestRefused(HTTPException):
     """HTTP itself is at fault: the status says all."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers
+        super().__init__(status, message, headers)
 
 
 def response_for(exc: Exception) -> Response:
     """The answer that says what `exc` is about; a 500 without particulars for what is not ours."""
-    if isinstance(exc, RequestRefused):
-        return refusal(exc.status, str(exc), headers=exc.headers)
+    if isinstance(exc, HTTPException):
+        return refusal(exc.status_code, exc.detail, headers=dict(exc.headers or {}))
     for kind, status, word in _STATUS_FOR:
         if isinstance(exc, kind):
             detail = ErrorDetail(
-                str(exc),
+                _shorten(str(exc)),
                 type=word,
                 code=getattr(exc, "code", None) or _CODES.get(status),
                 param=getattr(exc, "param", None),
@@ -62,7 +66,7 @@ def response_for(exc: Exception) -> Response:
 def refusal(status: int, message: str, *, headers: dict[str, str] | None = None) -> Response:
     """An error that has nothing but a status and a sentence."""
     word = _INVALID if status < 500 else "server_error"
-    detail = ErrorDetail(message, type=word, code=_CODES.get(status))
+    detail = ErrorDetail(_shorten(message), type=word, code=_CODES.get(status))
     return json_response(status, encode_error(detail), headers or {})
 
 
@@ -86,8 +90,12 @@ def invalid_request(problems: Iterable[Any]) -> engine.InvalidRequest:
     refused = engine.InvalidRequest(
         "; ".join(lines[:5]), "invalid_value", next(iter(found)) or None
     )
-    refused.errors = list(found.values())
+    refused.errors = list(found.values())[:_MOST_PROBLEMS]
     return refused
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE - 1]}…"
 
 
 def _place(loc: Sequence[int | str]) -> str:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 import uvicorn
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import new_key
+from chatserver_sdk.engine.keys import DEV_ADMIN
 from chatserver_sdk.exceptions import ConfigurationError
-from chatserver_sdk.storage import StoreUnavailable, open_store
+from chatserver_sdk.storage import Conflict, Store, StoreUnavailable, admins, open_store
 
 from .app import ChatServerApp, create_app
 from .settings import MEMORY, Settings, data_directory
 
 _KEEP_ALIVE = 75
+_PORT_AT_FAULT = (errno.EADDRINUSE, errno.EACCES)
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,19 @@ class Handle:
     """Stops a server from another thread."""
 
     _server: _Server | None = None
+    _is_stopped: bool = False
 
     def stop(self) -> None:
-        """Ask it to stop; running answers get their grace."""
+        """Ask it to stop, even before it runs; running answers get their grace."""
+        self._is_stopped = True
         if self._server is not None:
             self._server.should_exit = True
+
+    def hold(self, server: _Server) -> None:
+        """This is the server to stop. The order matters: stop() may run at the same time."""
+        self._server = server
+        if self._is_stopped:
+            server.should_exit = True
 
 
 async def serve(
@@ -67,8 +79,9 @@ async def serve(
             key = await _first_key(app, settings, keep_key)
             server = _Server(app, Started(_url(listening), key), on_start)
             if handle is not None:
-                handle._server = server
-            await server.serve(sockets=[listening])
+                handle.hold(server)
+            with suppress(SystemExit):  # how newer versions of uvicorn say that they cannot start
+                await server.serve(sockets=[listening])
             if not server.started:
                 raise StoreUnavailable("the server could not start; the lines above say why")
         finally:
@@ -137,18 +150,42 @@ async def _first_key(
 ) -> str | None:
     """The first administrator's key, if it was made just now and is to be shown."""
     keys = app.services.keys
-    if settings.dev or await keys.exist():
+    if settings.dev:
+        await _enrol_dev_admin(app.services.store)
+        return None
+    if await keys.exist():
         return None
     if settings.bootstrap_key is not None:
         await keys.create_first(settings.bootstrap_key)
         return None
     key = new_key()
     forget = keep_key(key) if keep_key is not None else _nothing
-    if await keys.create_first(key):
+    try:
+        is_first = await keys.create_first(key)
+    except Exception:
+        forget()
+        raise
+    if is_first:
         return key
     # Another process was faster; its key counts.
     forget()
     return None
+
+
+async def _enrol_dev_admin(store: Store) -> None:
+    """List whoever asks a development server as one of its administrators.
+
+    They act as one, so the first other one that they add must not count as the last.
+    """
+    with suppress(Conflict):
+        await store.write(
+            admins.add_admin,
+            workos_id=None,
+            email=DEV_ADMIN,
+            name="dev",
+            by=None,
+            now=datetime.now(timezone.utc),
+        )
 
 
 def _nothing() -> None:
@@ -156,16 +193,18 @@ def _nothing() -> None:
 
 
 def write_key_file(settings: Settings, key: str) -> Path:
-    """Keep a key in a file that only its owner can read; the file's path.
+    """Keep a key in a file of this process that only its owner can read; the file's path.
 
     It stands beside the store's file, or in the data directory where the store has none.
-    Raises ConfigurationError.
+    settle_key_file() gives it its name. Raises ConfigurationError.
     """
     database = settings.database
     if database == MEMORY or "://" in database:
         path = data_directory() / f"admin-key-{os.getpid()}"
     else:
         path = Path(f"{database}.admin-key").expanduser().absolute()
+    # Two servers may start on one new store, and the key of only one of them will count.
+    path = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
@@ -176,14 +215,26 @@ def write_key_file(settings: Settings, key: str) -> Path:
     return path
 
 
+def settle_key_file(path: Path) -> Path:
+    """Give the file of a key that counts its name, if that is free; where the file is."""
+    try:
+        return path.replace(path.with_suffix(""))
+    except OSError:
+        return path
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         # Not SO_REUSEPORT: a second server on the same port is a mistake.
         return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:
+        # create_server() adds the address to the system's words.
+        reason = (getattr(exc, "strerror", None) or "that is no host").partition(" (while ")[0]
+        is_port = getattr(exc, "errno", None) in _PORT_AT_FAULT
+        other = "port with --port" if is_port else "address with --host"
         raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {exc.strerror}; choose another one with --port"
+            f"cannot listen on {host}:{port}: {reason}; choose another {other}"
         ) from exc
 
 

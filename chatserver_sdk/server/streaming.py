@@ -24,12 +24,29 @@ _HEADERS = {
 }
 
 
+async def read_end(turn: Turn, receive: Receive) -> Event | None:
+    """The event that ends the turn; None if the reader is gone before."""
+    ended, gone = asyncio.ensure_future(turn.end()), asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((ended, gone), return_when=asyncio.FIRST_COMPLETED)
+        return ended.result() if ended.done() else None
+    finally:
+        ended.cancel()
+        gone.cancel()
+
+
 async def send_events(
-    turn: Turn, encode: Encode, headers: dict[str, str], receive: Receive, send: Send
+    turn: Turn,
+    encode: Encode,
+    headers: dict[str, str],
+    receive: Receive,
+    send: Send,
+    *,
+    heartbeat: float = HEARTBEAT,
 ) -> None:
     """Everything that the turn says, to its end or until the reader is gone.
 
-    Not Starlette's StreamingResponse: that sends one message an event, and this one all events
+    heartbeat: after so many seconds of silence a comment is sent. Not Starlette's StreamingResponse: that sends one message an event, and this one all events
     that wait.
     """
     raw = [(k.encode(), v.encode()) for k, v in {**_HEADERS, **headers}.items()]
@@ -37,15 +54,17 @@ async def send_events(
     # The request's body was read, so the next message says that the reader is gone.
     gone = asyncio.ensure_future(receive())
     try:
-        await _send_log(turn, encode, gone, send)
+        await _send_log(turn, encode, gone, send, heartbeat)
     finally:
         gone.cancel()
 
 
-async def _send_log(turn: Turn, encode: Encode, gone: asyncio.Future[Message], send: Send) -> None:
+async def _send_log(
+    turn: Turn, encode: Encode, gone: asyncio.Future[Message], send: Send, heartbeat: float
+) -> None:
     seq = 0
     while not gone.done():
-        events = await turn.read(seq, HEARTBEAT)
+        events = await turn.read(seq, heartbeat)
         body = b"".join(part for event in events for part in encode(event))
         seq += len(events)
         is_last = bool(events) and isinstance(events[-1], TERMINAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from chatserver_sdk.models import AdminInfo
 
@@ -47,7 +47,11 @@ def add_admin(
     known = _find_principal(connection, workos_id, email)
     if known is not None and _is_admin(connection, known):
         raise Conflict(f"{email} is an administrator already", "admin_exists")
-    principal_id = known or _insert_principal(connection, workos_id, email, name, now)
+    if known is None:
+        principal_id = _insert_principal(connection, workos_id, email, name, now)
+    else:
+        principal_id = known
+        _note(connection, principal_id, workos_id, name)
     granted = {"principal_id": principal_id, "created_at": now, "created_by": by}
     connection.execute(insert(admins), granted)
     audit.record(connection, "admin.added", by=by, now=now, resource="admin", resource_id=email)
@@ -89,6 +93,18 @@ def _find_principal(connection: Connection, workos_id: str | None, email: str) -
 def _is_admin(connection: Connection, principal_id: str) -> bool:
     found = select(admins.c.principal_id).where(admins.c.principal_id == principal_id)
     return connection.scalar(found) is not None
+
+
+def _note(
+    connection: Connection, principal_id: str, workos_id: str | None, name: str | None
+) -> None:
+    """What was not known of a principal before; what was, stands."""
+    known = update(principals).where(principals.c.id == principal_id)
+    noted = {
+        "workos_id": func.coalesce(principals.c.workos_id, workos_id),
+        "name": func.coalesce(principals.c.name, name),
+    }
+    connection.execute(known.values(noted))
 
 
 def _insert_principal(

@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -58,8 +57,11 @@ class Store:
         if self._reading is None:
             # A database in memory is one connection's own: its writer reads as well.
             return await asyncio.wrap_future(self._writer.submit(work))
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, work)
+        try:
+            reading = self._readers.submit(self._read, work)
+        except RuntimeError as exc:
+            raise StoreUnavailable("the store is closed") from exc
+        return await asyncio.wrap_future(reading)
 
     def close(self) -> None:
         """Finish what was submitted, then close the database. Blocks."""
@@ -84,46 +86,75 @@ def open_store(location: str) -> Store:
     Raises StoreUnavailable with a sentence that says what is in the way.
     """
     if location == ":memory:":
-        writing = _sqlite_engine("sqlite://", immediate=True, poolclass=StaticPool)
+        writing = _sqlite_engine(URL.create("sqlite"), immediate=True, poolclass=StaticPool)
         reading = None
     else:
         url = _url_of(location)
         writing = _sqlite_engine(url, immediate=True)
         reading = _sqlite_engine(url, immediate=False, pool_size=_READERS)
     try:
-        with writing.begin() as connection:
+        _bring_up_to_date(writing, location)
+    except StoreUnavailable:
+        writing.dispose()
+        raise
+    return Store(writing, reading)
+
+
+def _bring_up_to_date(engine: Engine, location: str) -> None:
+    try:
+        with engine.begin() as connection:
             migration.upgrade(connection)
     except migration.FromTheFuture as exc:
         raise StoreUnavailable(f"{location}: {exc}") from exc
     except SQLAlchemyError as exc:
         reason = getattr(exc, "orig", None) or exc
         raise StoreUnavailable(f"the database {location} cannot be used: {reason}") from exc
-    return Store(writing, reading)
 
 
-def _url_of(location: str) -> str:
+def _url_of(location: str) -> URL:
+    """Where a database file is, which is there from now on."""
     if "://" not in location:
-        location = f"sqlite:///{Path(location).expanduser().absolute()}"
+        # Not by way of a URL's text, in which "%" and "?" mean something.
+        url = URL.create("sqlite", database=_expanded(location))
+    else:
+        url = _parsed(location)
+    assert url.database is not None
+    _make_private(Path(url.database))
+    return url
+
+
+def _parsed(location: str) -> URL:
     try:
         url = make_url(location)
-    except ArgumentError as exc:
+    except (ArgumentError, ValueError) as exc:
         raise StoreUnavailable("the database's URL cannot be read") from exc
-    if url.get_backend_name() != "sqlite" or not url.database:
+    # No host, no options, no driver of its own.
+    is_plain = url == URL.create(url.drivername, database=url.database)
+    is_ours = is_plain and url.drivername in ("sqlite", "sqlite+pysqlite")
+    if not is_ours or url.database in (None, "", ":memory:"):
         raise StoreUnavailable("the database must be a file's path, sqlite:///PATH or :memory:")
-    _make_private(Path(url.database))
-    return location
+    return url
+
+
+def _expanded(path: str) -> str:
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as exc:
+        raise StoreUnavailable(f"the database {path} cannot be opened: {exc}") from exc
 
 
 def _make_private(path: Path) -> None:
     """A conversation is nobody else's business: the file is its owner's alone."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as exc:
-        raise StoreUnavailable(f"the database {path} cannot be opened: {exc.strerror}") from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise StoreUnavailable(f"the database {path} cannot be opened: {reason}") from exc
 
 
-def _sqlite_engine(url: str, *, immediate: bool, **options: Any) -> Engine:
+def _sqlite_engine(url: URL, *, immediate: bool, **options: Any) -> Engine:
     engine = create_engine(
         url, json_serializer=_dumps, connect_args={"check_same_thread": False}, **options
     )

@@ -63,12 +63,12 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
     session = session_verbs.find_session(connection, plan.session.id)
     if session is None:
         session = plan.session
-        context, new = [], choose_new([], plan.sent)
+        context: list[Message] = []
+        new = choose_new(context, plan.sent)
         session_verbs.insert_session(connection, session)
     else:
         _check_continuing(connection, session, plan)
-        context = _stored_context(connection, plan)
-        new = choose_new(context, plan.sent)
+        context, new = _continued(connection, plan, choose_new)
         session_verbs.see_user(connection, session.user_id, plan.now)
     _insert_turn(connection, plan)
     session_verbs.insert_messages(
@@ -141,12 +141,16 @@ def _check_continuing(connection: Connection, session: ChatSessionSummary, plan:
         )
 
 
-def _stored_context(connection: Connection, plan: TurnPlan) -> list[Message]:
-    # Only a request that is as long as what is stored can be the whole transcript; for any
-    # other the last messages are enough.
-    could_be_transcript = len(plan.sent) >= session_verbs.count_said(connection, plan.session.id)
-    last = None if could_be_transcript else plan.context_size
-    return session_verbs.list_messages(connection, plan.session.id, last=last)
+def _continued(
+    connection: Connection, plan: TurnPlan, choose_new: ChooseNew
+) -> tuple[list[Message], list[Message]]:
+    """What is stored, as far as it is needed, and what of the sent messages is new."""
+    if len(plan.sent) >= session_verbs.count_said(connection, plan.session.id):
+        stored = session_verbs.list_messages(connection, plan.session.id)
+        return stored, choose_new(stored, plan.sent)
+    # Too short to be the whole transcript: all of it is new, and the last messages are enough.
+    last = session_verbs.list_messages(connection, plan.session.id, last=plan.context_size)
+    return last, list(plan.sent)
 
 
 def _insert_turn(connection: Connection, plan: TurnPlan) -> None:

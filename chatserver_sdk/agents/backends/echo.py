@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from collections.abc import AsyncGenerator
 
@@ -39,6 +38,7 @@ class EchoAgent(Agent):
 def _delay(question: Question) -> float:
     delay = question.variables.get("delay", 0)
     is_number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
-    if not is_number or not math.isfinite(delay) or not 0 <= delay <= _LONGEST_DELAY:
+    # NaN is refused too: it is not between any two numbers.
+    if not is_number or not 0 <= delay <= _LONGEST_DELAY:
         raise InvalidQuestion("delay must be a number of seconds from 0 to 60", "variables.delay")
     return float(delay)

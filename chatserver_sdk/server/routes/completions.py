@@ -16,9 +16,10 @@ from chatserver_sdk.engine import InvalidRequest, Turn
 from chatserver_sdk.models.completions import ChatCompletionRequest
 from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
 
+from ..bodies import read_body
 from ..errors import RequestRefused, invalid_request, json_response
 from ..services import Services
-from ..streaming import send_events
+from ..streaming import read_end, send_events
 
 PATH = "/v1/chat/completions"
 
@@ -35,17 +36,17 @@ class Completions:
         if scope["method"] != "POST":
             raise RequestRefused(405, f"{scope['method']} is not possible here; POST", Allow="POST")
         principal = await self._services.principal(Headers(scope=scope))
-        body = await read_body(receive, self._services.settings.max_body_bytes)
-        request = decode_request(body)
+        request = decode_request(await read_body(receive))
         turn = await self._services.chat.ask(request, principal)
         headers = {"x-session-id": turn.session_id, "x-turn-id": turn.id}
         with self._services.chat.reading(turn):
             if request.stream:
                 await send_events(turn, Chunks(turn), headers, receive, send)
                 return
-            end = await turn.end()
-        status, answer = _whole(turn, end)
-        await json_response(status, answer, headers)(scope, receive, send)
+            end = await (turn.end() if turn.is_stored else read_end(turn, receive))
+        if end is not None:
+            status, answer = _whole(turn, end)
+            await json_response(status, answer, headers)(scope, receive, send)
 
 
 class Chunks:
@@ -65,35 +66,35 @@ class Chunks:
             yield sse.encode_event(openai.DONE, id=event_id)
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The request's body. Raises RequestRefused for one that is too long or never ends."""
-    parts = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RequestRefused(400, "the connection was closed before the request was whole")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise RequestRefused(413, f"the request is longer than {limit} bytes")
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
 def decode_request(body: bytes) -> ChatCompletionRequest:
     """The request in a body. Raises InvalidRequest with the field at fault."""
     try:
         # JSON knows no NaN, and what came in has to be able to go out again.
         if b"NaN" in body or b"Infinity" in body:
             from_json(body, allow_inf_nan=False)
-        return _requests.validate_json(body, strict=True)
+        request = _requests.validate_json(body, strict=True)
     except ValidationError as exc:
         raise invalid_request(
             exc.errors(include_url=False, include_context=False, include_input=False)
         ) from None
     except ValueError as exc:
         raise InvalidRequest(f"the body is not JSON: {exc}", "invalid_json") from None
+    _check_numbers(request)
+    return request
+
+
+def _check_numbers(request: ChatCompletionRequest) -> None:
+    """Raises InvalidRequest for 1e999 and the like, which are infinite once they are read."""
+    free = {
+        "messages": [m.content for m in request.messages if isinstance(m.content, list)],
+        "metadata": request.metadata,
+    }
+    for param, values in free.items():
+        try:
+            json.dumps(values or None, allow_nan=False)
+        except ValueError:
+            sentence = f"{param} hold a number that is too large"
+            raise InvalidRequest(sentence, "invalid_value", param) from None
 
 
 def _whole(turn: Turn, end: Event) -> tuple[int, object]:

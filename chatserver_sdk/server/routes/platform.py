@@ -38,7 +38,8 @@ async def add_admin(server: Server, admin: Admin, request: AdminRequest) -> Resp
     return json_response(201, (await server.platform.add_admin(request, admin)).to_dict())
 
 
-@router.delete("/admins/{email}", response_model=AdminResponse)
+# "path", because an address may hold a slash.
+@router.delete("/admins/{email:path}", response_model=AdminResponse)
 async def remove_admin(server: Server, admin: Admin, email: str) -> Response:
     """Take the role away. 404 for who is none, 409 for the last one."""
     return json_response(200, (await server.platform.remove_admin(email, admin)).to_dict())
