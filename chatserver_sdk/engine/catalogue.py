@@ -26,7 +26,11 @@ class Catalogue:
                     f"the alias {alias!r} stands for {name!r}, and there is no such agent;"
                     f" there are {', '.join(sorted(self._agents))}"
                 )
-            self._agents.setdefault(alias, self._agents[name])
+            if alias in self._agents and self._agents[alias] is not self._agents[name]:
+                raise ConfigurationError(
+                    f"the alias {alias!r} for {name!r} is the name of another agent"
+                )
+            self._agents[alias] = self._agents[name]
 
     @property
     def names(self) -> list[str]:

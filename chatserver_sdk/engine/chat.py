@@ -107,7 +107,12 @@ class ChatService:
         # must not leave a turn behind that runs for ever.
         self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun))
         self._tasks[turn].add_done_callback(lambda _: self._forget(turn, begun))
-        await begun
+        try:
+            await begun
+        except asyncio.CancelledError:
+            if not turn.is_stored:
+                self._stop(turn)
+            raise
         return turn
 
     async def cancel(self, turn: Turn) -> None:
@@ -146,14 +151,18 @@ class ChatService:
         self._check_may_read(principal, user_id)
         return await self._store.read(sessions.get_session, session_id, user_id)
 
+    def interrupt(self) -> None:
+        """Stop every turn; each is stored as far as it came."""
+        for turn in list(self._tasks):
+            self._stop(turn)
+
     async def close(self, grace: float = 0.0) -> None:
         """Begin nothing new; give running turns some seconds, then interrupt them."""
         self._closing = True
         if self._tasks and grace > 0:
             await asyncio.wait(list(self._tasks.values()), timeout=grace)
         running = list(self._tasks.values())
-        for turn in list(self._tasks):
-            self._stop(turn)
+        self.interrupt()
         await asyncio.gather(*running, return_exceptions=True)
 
     def _check_may_read(self, principal: Principal, user_id: str) -> None:

@@ -12,7 +12,11 @@ from ._rules import Length
 
 @dataclass
 class SystemHealth(MappingModel):
-    """status: healthy or what is wrong. active_agents: the agents that can answer."""
+    """How the server is.
+
+    status: healthy or what is wrong. circuit_breaker_status: of a server that has one.
+    active_agents: the agents that can answer.
+    """
 
     status: str = "unknown"
     circuit_breaker_status: str | None = None
@@ -26,7 +30,7 @@ class PlatformStats(Model):
     total_users: users with a history. active_users: those of them who asked something in the
     last 24 hours. total_organizations: distinct organization ids. total_requests,
     requests_today: completions (a day is a UTC day). total_tokens, tokens_today: read and
-    written. total_mcp_servers: those configured.
+    written. total_mcp_servers: those configured. system_health: how the server is.
     """
 
     total_users: int = 0
@@ -42,7 +46,11 @@ class PlatformStats(Model):
 
 @dataclass
 class AdminInfo(MappingModel):
-    """An administrator; created_by is the e-mail of who made them one (None: the server)."""
+    """An administrator.
+
+    id, email, name: who they are. created_at: since when. created_by: the e-mail of who made them
+    one (None: the server).
+    """
 
     id: str
     email: str
@@ -53,7 +61,10 @@ class AdminInfo(MappingModel):
 
 @dataclass
 class AdminListResponse(MappingModel):
-    """The administrators. Works as a dict too: `admins["count"]`."""
+    """The administrators. Works as a dict too: `admins["count"]`.
+
+    admins: all of them. count: how many.
+    """
 
     admins: list[AdminInfo]
     count: int = 0
@@ -61,7 +72,10 @@ class AdminListResponse(MappingModel):
 
 @dataclass
 class AdminRequest(Model):
-    """Whom to make an administrator."""
+    """Whom to make an administrator.
+
+    workos_id: their id with the provider of identities. email, name: who they are.
+    """
 
     workos_id: Annotated[str, Length(1, 256)]
     email: Annotated[str, Length(3, 254)]
@@ -70,7 +84,10 @@ class AdminRequest(Model):
 
 @dataclass
 class AdminResponse(MappingModel):
-    """What was done about an administrator, and about whom."""
+    """What was done about an administrator.
+
+    status: what was done. email: about whom.
+    """
 
     status: str
     email: str = ""
@@ -80,9 +97,9 @@ class AdminResponse(MappingModel):
 class AuditEntry(Model):
     """One thing that happened.
 
-    timestamp: an aware time. user_id: who did it. org_id: the organization's label. action: what,
-    for example admin.added. resource, resource_id: to which kind of thing, and which one.
-    metadata: particulars.
+    id: its id. timestamp: an aware time. user_id: who did it. org_id: the organization's label.
+    action: what, for example admin.added. resource, resource_id: to which kind of thing, and
+    which one. metadata: particulars.
     """
 
     id: str
@@ -97,7 +114,10 @@ class AuditEntry(Model):
 
 @dataclass
 class AuditLogResponse(Model):
-    """A page of the audit log, newest first; count is the length of this page, not a total."""
+    """A page of the audit log, newest first.
+
+    entries: the page. count: how long it is, not a total. limit, offset: as asked.
+    """
 
     entries: list[AuditEntry]
     count: int = 0

@@ -57,8 +57,8 @@ class ChatCompletionRequest(Model):
     temperature: 0 to 2. max_tokens: how long the answer may get. top_p: 0 to 1. stream: whether
     the answer comes in chunks. user: whose history it belongs to. system_prompt: instructions
     that stand before the messages. metadata: session_id, organization_id, workflow, variables,
-    allowed_tools, setting_sources, mcp_servers, user_id, and what the caller adds. A field that
-    is None is not sent.
+    allowed_tools, setting_sources, mcp_servers, user_id, and what the caller adds. n: how many
+    answers; one. A field that is None is not sent.
     """
 
     model: Annotated[str, Length(1, 256)]
@@ -75,7 +75,10 @@ class ChatCompletionRequest(Model):
 
 @dataclass
 class UsageInfo(MappingModel):
-    """Tokens that were read and written. Agents without a tokenizer count words."""
+    """What an answer cost. Agents without a tokenizer count words.
+
+    prompt_tokens: read. completion_tokens: written. total_tokens: both.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -84,7 +87,11 @@ class UsageInfo(MappingModel):
 
 @dataclass
 class ChatCompletionChoice(Model):
-    """One of the answers. finish_reason: stop, length, cancelled, ...; None while unknown."""
+    """One of the answers.
+
+    index: which one, from 0. message: what was said. finish_reason: stop, length, cancelled, ...;
+    None while unknown.
+    """
 
     index: int = 0
     message: Message = field(default_factory=lambda: Message(MessageRole.ASSISTANT, ""))
@@ -95,10 +102,10 @@ class ChatCompletionChoice(Model):
 class ChatCompletionResponse(Model):
     """A whole answer.
 
-    id: the completion's id. created: seconds since 1970. model: who answered. choices: the
-    answers, usually one. usage: token counts (zeros where the server sent none).
-    system_fingerprint: on a chat server the session's id; given back as `session_id` it resumes
-    the conversation.
+    id: the completion's id. object: "chat.completion". created: seconds since 1970. model: who
+    answered. choices: the answers, usually one. usage: token counts (zeros where the server sent
+    none). system_fingerprint: on a chat server the session's id; given back as `session_id` it
+    resumes the conversation.
     """
 
     id: str = ""
@@ -112,7 +119,10 @@ class ChatCompletionResponse(Model):
 
 @dataclass
 class ChoiceDelta(Model):
-    """What a chunk adds to a choice: its role (first chunk), some text."""
+    """What a chunk adds to a choice.
+
+    role: who answers, in the first chunk. content: some text.
+    """
 
     role: MessageRole | None = omitted()
     content: str | None = omitted()
@@ -120,7 +130,10 @@ class ChoiceDelta(Model):
 
 @dataclass
 class ChunkChoice(Model):
-    """The part of a chunk that belongs to one choice."""
+    """The part of a chunk that belongs to one choice.
+
+    index: which choice, from 0. delta: what it adds. finish_reason: in its last chunk.
+    """
 
     index: int = 0
     delta: ChoiceDelta = field(default_factory=ChoiceDelta)
@@ -129,7 +142,11 @@ class ChunkChoice(Model):
 
 @dataclass
 class ChatCompletionChunk(Model):
-    """A piece of a streamed answer. usage comes with the last one, if at all."""
+    """A piece of a streamed answer.
+
+    id, created, model, system_fingerprint: as in the whole answer. object: "chat.completion.chunk".
+    choices: what is new. usage: in the last one, if at all.
+    """
 
     id: str = ""
     object: str = "chat.completion.chunk"
@@ -144,8 +161,8 @@ class ChatCompletionChunk(Model):
 class ModelInfo(Model):
     """A model that the server offers.
 
-    id: what `model` of a completion takes. owned_by, provider: who makes it, who runs it.
-    created: seconds since 1970. description: for people. context_length: in tokens.
+    id: what `model` of a completion takes. object: "model". owned_by, provider: who makes it, who
+    runs it. created: seconds since 1970. description: for people. context_length: in tokens.
     capabilities: words such as "streaming".
     """
 
@@ -161,7 +178,10 @@ class ModelInfo(Model):
 
 @dataclass
 class ModelsResponse(Model):
-    """The models of a server."""
+    """The models of a server.
+
+    data: all of them. object: "list".
+    """
 
     data: list[ModelInfo]
     object: str = "list"

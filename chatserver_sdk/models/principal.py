@@ -18,7 +18,11 @@ class Role(OpenEnum):
 
 @dataclass
 class Principal(Model):
-    """Who a request comes from; never holds the key itself."""
+    """Who a request comes from; never holds the key itself.
+
+    id: the one that the store gave them. role: what they may do. email, name: who they are, where
+    known. user_id: the user that they are, None for a service.
+    """
 
     id: str
     role: Role

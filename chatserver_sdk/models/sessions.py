@@ -83,7 +83,10 @@ class ChatMessageRecord(Model):
 
 @dataclass
 class ChatSessionDetailResponse(Model):
-    """A session with its transcript, oldest message first."""
+    """A session with its transcript.
+
+    session: what the list of sessions says of it. messages: the transcript, oldest first.
+    """
 
     session: ChatSessionSummary
     messages: list[ChatMessageRecord] = field(default_factory=list)

@@ -124,7 +124,13 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Answers end first: uvicorn would wait for their readers, and they for the answers.
-        await self._services.chat.close(self._services.settings.grace)
+        chat = self._services.chat
+        closing = asyncio.ensure_future(chat.close(self._services.settings.grace))
+        while not closing.done():
+            await asyncio.wait({closing}, timeout=0.1)
+            # A second Ctrl-C: whoever stops the server does not want to wait for the answers.
+            if self.force_exit:
+                chat.interrupt()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -151,7 +157,9 @@ async def _first_key(
     """The first administrator's key, if it was made just now and is to be shown."""
     keys = app.services.keys
     if settings.dev:
-        await _enrol_dev_admin(app.services.store)
+        # A store with keys has administrators that count.
+        if not await keys.exist():
+            await _enrol_dev_admin(app.services.store)
         return None
     if await keys.exist():
         return None

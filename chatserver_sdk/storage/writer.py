@@ -77,17 +77,21 @@ class Writer:
     def _commit(self, batch: list[_Job]) -> None:
         if not batch:
             return
+        has_begun = False
         try:
             with self._engine.begin() as connection:
+                has_begun = True
                 outcomes = [_attempt(job, connection) for job in batch]
         except Exception as exc:
             # Whatever a job raised belongs to its caller, and to no other of the batch: alone,
-            # each of the others gets another chance.
-            if len(batch) == 1:
-                batch[0].future.set_exception(translated(exc))
+            # each of the others gets another chance. Not where the database is locked: each
+            # would wait as long as all of them have.
+            if has_begun and len(batch) > 1:
+                for job in batch:
+                    self._commit([job])
                 return
             for job in batch:
-                self._commit([job])
+                job.future.set_exception(translated(exc))
             return
         for job, (result, refusal) in zip(batch, outcomes):
             if refusal is None:

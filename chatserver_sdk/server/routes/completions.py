@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -13,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from chatserver_sdk._wire import openai, sse
 from chatserver_sdk._wire.errors import encode_error, stream_status
 from chatserver_sdk.engine import InvalidRequest, Turn
+from chatserver_sdk.models._rules import Between
 from chatserver_sdk.models.completions import ChatCompletionRequest
 from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
 
@@ -23,7 +26,17 @@ from ..streaming import read_end, send_events
 
 PATH = "/v1/chat/completions"
 
-_requests = TypeAdapter(ChatCompletionRequest)
+
+@dataclass
+class _Received(ChatCompletionRequest):
+    """A request in which what was not asked for stays open; the defaults are a client's."""
+
+    temperature: Annotated[float, Between(0, 2)] | None = None
+    max_tokens: Annotated[int, Between(1, 10_000_000)] | None = None
+    top_p: Annotated[float, Between(0, 1)] | None = None
+
+
+_requests = TypeAdapter(_Received)
 
 
 class Completions:
