@@ -342,7 +342,8 @@ def _timeout(
 def _reason(cause: Any) -> str:
     """What happened to a connection, in the words of the innermost cause."""
     if isinstance(cause, urllib3.exceptions.ProtocolError):
-        return "hung up before it answered"
+        hung_up = isinstance(cause.args[-1], OSError)
+        return "hung up before it answered" if hung_up else "did not answer in HTTP"
     while (inner := getattr(cause, "reason", None)) is not None and inner is not cause:
         cause = inner
     inner = getattr(cause, "__cause__", None) or getattr(cause, "__context__", None)

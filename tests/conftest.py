@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile(
         "short", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
     )
-    settings.register_profile("full", settings.get_profile("short"), max_examples=2000)
+    settings.register_profile("full", settings.get_profile("short"), max_examples=500)
     settings.load_profile("full" if config.getoption("--full") else "short")
 
 

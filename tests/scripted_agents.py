@@ -28,13 +28,17 @@ class Gate:
 
     async def passed(self) -> None:
         """Wait until it is open."""
-        opened = asyncio.Event()
+        waiting = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
-            if not self._is_open:
-                self._waiting.append((asyncio.get_running_loop(), opened))
+            self._waiting.append(waiting)
+            if self._is_open:
+                waiting[1].set()
         self.reached.set()
-        if not self._is_open:
-            await opened.wait()
+        try:
+            await waiting[1].wait()
+        finally:
+            with self._lock:
+                self._waiting.remove(waiting)
 
 
 Step = str | Event | Gate | BaseException

@@ -50,11 +50,7 @@ class Asked:
 def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) -> Asked:
     """What the request comes to. Raises InvalidRequest with the field, Forbidden."""
     metadata = request.metadata or {}
-    user_id = request.user or _text(metadata, "user_id")
-    if user_id is None and principal.role == Role.USER:
-        user_id = principal.user_id
-    if user_id is not None and not principal.may_act_for(user_id):
-        raise Forbidden("this API key may not act for another user", "wrong_user", "user")
+    user_id = _user_of(request, principal, metadata)
     given = _session_id(metadata)
     session_id = given or str(uuid4())
     question = Question(
@@ -102,6 +98,17 @@ def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
         context_size=context_size,
         now=now,
     )
+
+
+def _user_of(
+    request: ChatCompletionRequest, principal: Principal, metadata: Mapping[str, Any]
+) -> str | None:
+    user_id = request.user or _text(metadata, "user_id")
+    if user_id is None and principal.role == Role.USER:
+        user_id = principal.user_id
+    if user_id is not None and not principal.may_act_for(user_id):
+        raise Forbidden("this API key may not act for another user", "wrong_user", "user")
+    return user_id
 
 
 def _session_id(metadata: Mapping[str, Any]) -> str | None:

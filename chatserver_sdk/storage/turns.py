@@ -89,20 +89,7 @@ def finish(connection: Connection, end: TurnEnd) -> None:
     _add_usage(connection, end)
     if end.session_id is None:
         return
-    connection.execute(
-        update(turns)
-        .where(turns.c.id == end.turn_id)
-        .values(
-            state=end.state,
-            finish_reason=end.finish_reason,
-            error_code=end.error_code,
-            error_message=end.error_message,
-            tokens_in=end.usage.prompt_tokens,
-            tokens_out=end.usage.completion_tokens,
-            ended_at=end.now,
-        )
-    )
-    connection.execute(insert(turn_logs), {"turn_id": end.turn_id, "events": end.events})
+    _close_turn(connection, end)
     if end.answer is not None:
         _insert_answer(connection, end, end.answer)
     connection.execute(
@@ -165,6 +152,23 @@ def _insert_turn(connection: Connection, plan: TurnPlan) -> None:
         "started_at": plan.now,
     }
     connection.execute(insert(turns), values)
+
+
+def _close_turn(connection: Connection, end: TurnEnd) -> None:
+    connection.execute(
+        update(turns)
+        .where(turns.c.id == end.turn_id)
+        .values(
+            state=end.state,
+            finish_reason=end.finish_reason,
+            error_code=end.error_code,
+            error_message=end.error_message,
+            tokens_in=end.usage.prompt_tokens,
+            tokens_out=end.usage.completion_tokens,
+            ended_at=end.now,
+        )
+    )
+    connection.execute(insert(turn_logs), {"turn_id": end.turn_id, "events": end.events})
 
 
 def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:

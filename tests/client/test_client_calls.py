@@ -165,7 +165,10 @@ def test_the_callers_metadata_stays_as_it_was(
 
 
 SYSTEM = Message(MessageRole.SYSTEM, "Be brief.")
-PARTS = [{"type": "text", "text": "Hello"}, {"type": "image_url", "image_url": {"url": "x"}}]
+PARTS: list[dict[str, Any]] = [
+    {"type": "text", "text": "Hello"},
+    {"type": "image_url", "image_url": {"url": "x"}},
+]
 CALLS = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 
 

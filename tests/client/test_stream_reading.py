@@ -117,16 +117,9 @@ def test_metadata_is_there_before_the_first_event(
     """A stream that is cut at its first token can be resumed: its fingerprint is known."""
     gate = threading.Event()
     headers = {"X-Turn-Id": "t1", "X-Request-Id": "r1"}
-    wire_server.answers(
-        event_stream(
-            Pause(gate),
-            delta("Hi"),
-            finished(usage={"prompt_tokens": 1, "total_tokens": 3}),
-            DONE,
-            framing=framing,
-            headers=headers,
-        )
-    )
+    last = finished(usage={"prompt_tokens": 1, "total_tokens": 3})
+    steps: list[Step] = [Pause(gate), delta("Hi"), last, DONE]
+    wire_server.answers(event_stream(*steps, framing=framing, headers=headers))
     stream = stream_from(client)
     known = {"system_fingerprint": "s1", "turn_id": "t1", "request_id": "r1"}
     assert stream.metadata == known

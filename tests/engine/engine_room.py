@@ -86,6 +86,12 @@ async def room(*agents: Agent, db: str = ":memory:", **options: Any) -> AsyncIte
         store.close()
 
 
+async def laps(count: int = 50) -> None:
+    """Let everybody else on the loop have so many turns."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 async def everything(turn: Turn) -> list[Event]:
     """What the turn says from its first event to its last."""
     await turn.end()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_room import Room, everything, in_room, kinds, room
+from engine_room import Room, everything, in_room, kinds, laps, room
 from scripted_agents import EndlessAgent, Gate, ScriptedAgent
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
-from chatserver_sdk.engine import ShuttingDown, Turn
+from chatserver_sdk.engine import ShuttingDown
 from chatserver_sdk.models import Message, MessageRole, UsageInfo
 from chatserver_sdk.models.events import (
     TextDelta,
@@ -28,12 +28,7 @@ from chatserver_sdk.models.events import (
 from chatserver_sdk.storage import StoreUnavailable, tables
 
 NEVER = Gate()
-
-
-async def laps(count: int = 50) -> None:
-    """Let everybody else on the loop have so many turns."""
-    for _ in range(count):
-        await asyncio.sleep(0)
+UNKNOWN = "0a1b2c3d-0000-4000-8000-00000000abcd"
 
 
 @pytest.mark.parametrize(
@@ -241,6 +236,20 @@ def test_grace_has_an_end() -> None:
     assert in_room(ScriptedAgent(NEVER), work=work) == "failed"
 
 
+def test_grace_can_be_cut_short() -> None:
+    """Who does not want to wait any longer interrupts, and closing is done."""
+
+    async def work(room: Room) -> Any:
+        turn = await room.say("x")
+        closing = asyncio.ensure_future(room.close(grace=3600))
+        await laps()
+        room.interrupt()
+        await closing
+        return turn.state, (await room.rows(tables.turns))[0].state
+
+    assert in_room(ScriptedAgent(NEVER), work=work) == ("failed", "interrupted")
+
+
 def busy_store(work: Callable[[Room, threading.Event], Awaitable[Any]]) -> Any:
     """What `work` gives while the store's writer is held up; it sets the event to let it go on."""
 
@@ -298,8 +307,8 @@ def test_an_asker_who_goes_does_not_hear_of_a_refusal() -> None:
     """Cancelled while it is being refused, nothing is left, not even a warning."""
 
     async def work(room: Room, go_on: threading.Event) -> Any:
-        owner = asyncio.ensure_future(room.say("x", session_id=str(UNKNOWN)))
-        other = asyncio.ensure_future(room.say("x", user="bob", session_id=str(UNKNOWN)))
+        owner = asyncio.ensure_future(room.say("x", session_id=UNKNOWN))
+        other = asyncio.ensure_future(room.say("x", user="bob", session_id=UNKNOWN))
         await laps()
         other.cancel()
         go_on.set()
@@ -308,87 +317,6 @@ def test_an_asker_who_goes_does_not_hear_of_a_refusal() -> None:
         return other.cancelled(), len(await room.rows(tables.turns))
 
     assert busy_store(work) == (True, 1)
-
-
-UNKNOWN = "0a1b2c3d-0000-4000-8000-00000000abcd"
-
-
-def orphaned(
-    script: Callable[[Room, Turn], Awaitable[Any]], user: str | None = None, window: float = 0.0
-) -> Any:
-    """What `script` gives with a turn that goes on for ever, whose orphans live so long."""
-
-    async def work(room: Room) -> Any:
-        return await script(room, await room.say("x", user=user))
-
-    return in_room(ScriptedAgent("a", NEVER), work=work, resume_window=window)
-
-
-def test_an_answer_that_nobody_reads_ends() -> None:
-    """Without a history and without a reader it is cancelled when its time is over."""
-
-    async def script(room: Room, turn: Turn) -> Any:
-        with room.reading(turn):
-            await laps()
-            running = turn.state
-        return running, type(await turn.end())
-
-    assert orphaned(script) == ("running", TurnCancelled)
-
-
-def test_an_answer_goes_on_for_a_while() -> None:
-    """Until its time is over it runs, and closing does not wait for that."""
-
-    async def script(room: Room, turn: Turn) -> str:
-        with room.reading(turn):
-            await laps()
-        await laps()
-        return turn.state
-
-    assert orphaned(script, window=3600) == "running"
-
-
-def test_a_stored_answer_needs_no_reader() -> None:
-    """What belongs to a history goes on without anybody."""
-
-    async def script(room: Room, turn: Turn) -> str:
-        with room.reading(turn):
-            await laps()
-        await laps()
-        return turn.state
-
-    assert orphaned(script, user="ada") == "running"
-
-
-def test_a_second_reader_keeps_it() -> None:
-    """Only the last one's leaving counts, and who comes back in time finds it running."""
-
-    async def script(room: Room, turn: Turn) -> Any:
-        states = []
-        with room.reading(turn):
-            with room.reading(turn):
-                await laps()
-            await laps()
-            states.append(turn.state)
-        with room.reading(turn):
-            await laps()
-            states.append(turn.state)
-        await turn.end()
-        return [*states, turn.state]
-
-    assert orphaned(script) == ["running", "running", "cancelled"]
-
-
-def test_a_finished_answer_is_let_go() -> None:
-    """Once it is whole, nothing holds on to it for later."""
-
-    async def work(room: Room) -> Any:
-        turn = await room.say("x", user=None)
-        with room.reading(turn):
-            await turn.end()
-        return room._orphans, turn.state
-
-    assert in_room(EchoAgent(), work=work, resume_window=3600) == ({}, "completed")
 
 
 def test_what_a_dead_process_left_behind(tmp_path: Path, caplog: Any) -> None:

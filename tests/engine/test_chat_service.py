@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_room import ADA, ADMIN, NOBODY, Room, everything, in_room, kinds
+from engine_room import ADA, ADMIN, NOBODY, Room, everything, in_room, kinds, laps
 from scripted_agents import EndlessAgent, Gate, ScriptedAgent
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
@@ -211,6 +211,7 @@ def test_cancelling_keeps_what_was_said() -> None:
         await turn.read(1)
         await room.cancel(turn)
         state, log = turn.state, kinds(turn.log)
+        await laps()
         await room.cancel(turn)
         again = await room.say("y", session_id=turn.session_id)
         await room.cancel(again)

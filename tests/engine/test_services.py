@@ -52,10 +52,16 @@ def test_the_catalogue_lists_agents_and_aliases() -> None:
 
 
 def test_an_agent_keeps_its_name() -> None:
-    """An alias never takes an agent's name away; of two agents with one name the later counts."""
+    """An alias that is another agent's name is refused, one that says nothing new is not."""
+    with pytest.raises(ConfigurationError, match="'echo' for 'eliza' is the name of another"):
+        Catalogue([ECHO, ELIZA], {"echo": "eliza"})
+    assert Catalogue([ECHO, ELIZA], {"echo": "echo"}).find("echo") is ECHO
+
+
+def test_the_later_of_two_agents_with_one_name_counts() -> None:
+    """So an agent of one's own may stand in for one that ships."""
     mine = ScriptedAgent(name="echo")
 
-    assert Catalogue([ECHO, ELIZA], {"echo": "eliza"}).find("echo") is ECHO
     assert Catalogue([ECHO, mine]).find("echo") is mine
 
 

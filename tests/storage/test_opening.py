@@ -7,6 +7,10 @@ import os
 import re
 import sqlite3
 import stat
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +79,68 @@ def test_two_stores_on_one_file(tmp_path: Path) -> None:
     other.close()
 
     assert [message.text for message in found.messages] == ["hello", "yes", "again", "yes"]
+
+
+OPENER = """
+import sys
+from chatserver_sdk.storage import open_store
+print("ready", flush=True)
+sys.stdin.readline()
+open_store(sys.argv[1]).close()
+"""
+
+
+def test_processes_that_make_one_store(tmp_path: Path) -> None:
+    """Started at the same moment on a file that is not there yet, each of them gets the store."""
+    path = tmp_path / "store.db"
+    command = [sys.executable, "-c", OPENER, str(path)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with ExitStack() as stack:
+        processes = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(4)]
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 4
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        assert [process.wait() for process in processes] == [0] * 4
+
+    assert count(path) == 0
+
+
+def test_a_store_that_is_locked_is_waited_for(tmp_path: Path) -> None:
+    """While another process writes to a file that is no store yet, opening it takes longer."""
+    path = tmp_path / "store.db"
+    opened: list[Db] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        other.execute("BEGIN IMMEDIATE")
+        opening = threading.Thread(target=lambda: opened.append(Db.open(str(path))))
+        opening.start()
+        # Until both connections have the file open: the second one has met the lock.
+        while sum(link == str(path) for link in open_files()) < 2:
+            opening.join(0.01)
+        opening.join(0.1)
+        other.execute("COMMIT")
+        opening.join()
+
+    opened[0].converse(planned("hello"))
+    opened[0].close()
+    assert count(path) == 1
+
+
+def open_files() -> list[str]:
+    """The paths that this process has open."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+
+def test_a_pipe_is_no_store(tmp_path: Path) -> None:
+    """What can be opened and not be read is refused with SQLite's reason."""
+    os.mkfifo(tmp_path / "pipe")
+
+    assert "disk I/O error" in refusal(str(tmp_path / "pipe"))
 
 
 ODD_NAMES = ["plain.db", "with blank.db", "100%41.db", "q?x=1.db", "a#b.db", "ü🙂.db", "a:b@c.db"]

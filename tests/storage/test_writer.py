@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,6 +202,43 @@ def test_closing_finishes_what_was_submitted(table: Table) -> None:
     assert [future.result() for future in futures] == list(range(10))
     with pytest.raises(StoreUnavailable, match="closed"):
         table.insert(11)
+    table.writer.close()
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Engine]:
+    """A file's engine that does not wait for locks."""
+    options = {"timeout": 0, "check_same_thread": False, "isolation_level": None}
+    engine = create_engine(f"sqlite:///{tmp_path}/numbers.db", connect_args=options)
+    yield engine
+    engine.dispose()
+
+
+def test_a_locked_database_is_tried_once(impatient: Engine) -> None:
+    """While another process holds the lock, all that wait fail together, not one by one."""
+    tries: list[Connection] = []
+    reached, go_on = threading.Event(), threading.Event()
+
+    @event.listens_for(impatient, "begin")
+    def begin(connection: Connection) -> None:
+        tries.append(connection)
+        if len(tries) == 2:
+            reached.set()
+            go_on.wait()
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    table = Table(impatient)
+    with closing(sqlite3.connect(str(impatient.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        futures = [table.insert(0)]
+        reached.wait()
+        futures += [table.insert(number) for number in range(1, 5)]
+        go_on.set()
+        for future in futures:
+            with pytest.raises(StoreUnavailable, match="locked"):
+                future.result()
+    assert len(tries) == 3
+    assert (table.insert(5).result(), table.numbers()) == (5, [5])
     table.writer.close()
 
 

@@ -15,13 +15,15 @@ from chatserver_sdk.models import Model, OpenEnum, events
 MODELS: list[type[Any]] = [
     kind
     for kind in (getattr(models, name) for name in models.__all__)
-    if dataclasses.is_dataclass(kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 ]
 EVENTS: list[type[events.Event]] = events.Event.__subclasses__()
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 # Free fields are passed on as they are: a few shapes will do, and are drawn much faster.
-JSON = st.sampled_from([None, True, 0, -1.5, 2**70, "", "täxt", [1, [None]], {"a": {"b": [{}]}}])
+JSON: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1.5, 2**70, "", "täxt", [1, [None]], {"a": {"b": [{}]}}]
+)
 OBJECTS = st.dictionaries(st.sampled_from(["a", "b", "", "ä"]), JSON, max_size=2)
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 TIMES = st.datetimes(timezones=OFFSETS)
