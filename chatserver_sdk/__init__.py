@@ -51,12 +51,14 @@ if TYPE_CHECKING:
         ChatSessionDetailResponse as ChatSessionDetailResponse,
         ChatSessionListResponse as ChatSessionListResponse,
         ChatSessionSummary as ChatSessionSummary,
+        FunctionCall as FunctionCall,
         Message as Message,
         MessageRole as MessageRole,
         ModelInfo as ModelInfo,
         ModelsResponse as ModelsResponse,
         PlatformStats as PlatformStats,
         SystemHealth as SystemHealth,
+        ToolCall as ToolCall,
         UsageInfo as UsageInfo,
     )
     from .streaming import CompletionStream as CompletionStream
@@ -74,7 +76,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "models": "AdminInfo AdminListResponse AdminResponse AuditEntry AuditLogResponse"
         " ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest ChatCompletionResponse"
         " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
-        " Message MessageRole ModelInfo ModelsResponse PlatformStats SystemHealth UsageInfo",
+        " FunctionCall Message MessageRole ModelInfo ModelsResponse PlatformStats SystemHealth ToolCall"
+        " UsageInfo",
         "streaming": "CompletionStream",
     },
 )

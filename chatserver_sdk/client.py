@@ -302,7 +302,7 @@ def _read_message(given: OneMessage, param: str) -> Message:
     if not isinstance(given, models.Message):
         raise _wrong(param, "a Message, a dict or a string", given)
     _text(given.role, f"{param}.role")
-    _check_content(given.extra, given.content, f"{param}.content")
+    _check_content({"tool_calls": given.tool_calls}, given.content, f"{param}.content")
     return given
 
 

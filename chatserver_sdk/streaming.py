@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._wire import openai, sse
 from .exceptions import (
@@ -18,7 +19,9 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
-    from .models import ChatCompletionResponse
+    from .models import ChatCompletionChunk, ChatCompletionResponse
+
+T = TypeVar("T")
 
 # How long the end of the body may keep us after `[DONE]`. The server that this protocol comes
 # from stores the answer only then, and drops that work when the client has hung up.
@@ -48,7 +51,7 @@ class CompletionStream(Generator[str, None, None]):
     def __init__(self, body: Body) -> None:
         self._body = body
         self._answer = openai.StreamedAnswer(openai.metadata_from_headers(body.headers))
-        self._events = sse.iter_events(body.iter_bytes())
+        self._events = _events(body)
         self._finished = False
         self._closed = False
         self._failure: ChatServerError | None = None
@@ -70,15 +73,16 @@ class CompletionStream(Generator[str, None, None]):
         return self
 
     def __next__(self) -> str:
-        try:
-            with self._reading:
-                if self._finished or self._closed:
-                    raise StopIteration
-                return self._read_on()
-        finally:
-            # A close() that came while we read could only shut the socket.
-            if self._closed:
-                self._body.close()
+        return self._next(lambda text: text)
+
+    def chunks(self) -> Iterator[ChatCompletionChunk]:
+        """The rest of the answer as models: every chunk, those without text included.
+
+        Raises what iterating over the text does.
+        """
+        with suppress(StopIteration):
+            while True:
+                yield self._next(lambda _: self._answer.typed_chunk())
 
     def send(self, value: None, /) -> str:
         """The same as next(): a stream takes nothing."""
@@ -133,20 +137,32 @@ class CompletionStream(Generator[str, None, None]):
         state = "finished" if self._finished else "closed" if self._closed else "open"
         return f"<CompletionStream {state} {self.metadata.get('system_fingerprint') or ''}>"
 
-    def _read_on(self) -> str:
+    def _next(self, pick: Callable[[str], T | None]) -> T:
         try:
-            return self._next_text()
+            with self._reading:
+                if self._finished or self._closed:
+                    raise StopIteration
+                return self._read_on(pick)
+        finally:
+            # A close() that came while we read could only shut the socket.
+            if self._closed:
+                self._body.close()
+
+    def _read_on(self, pick: Callable[[str], T | None]) -> T:
+        try:
+            return self._advance(pick)
         except BaseException as exc:
             self._finished = True
             self._failure = exc if isinstance(exc, ChatServerError) else None
             self._body.close()
             raise
 
-    def _next_text(self) -> str:
+    def _advance(self, pick: Callable[[str], T | None]) -> T:
+        """Read until an event gives what is picked, at the end raise StopIteration."""
         try:
             for event in self._events:
-                if text := self._answer.add(event):
-                    return text
+                if picked := pick(self._answer.add(event)):
+                    return picked
                 if self._answer.is_done:
                     self._drain()
             if not self._answer.is_whole:
@@ -169,3 +185,10 @@ class CompletionStream(Generator[str, None, None]):
 
     def _consumed(self, message: str) -> StreamConsumedError:
         return StreamConsumedError(message, partial=self.text, metadata=self.metadata)
+
+
+def _events(body: Body) -> Iterator[sse.ServerSentEvent]:
+    kind = body.headers.get("Content-Type") or ""
+    if kind.partition(";")[0].strip().lower() == "application/json":
+        return openai.events_of_whole(body.iter_bytes())
+    return sse.iter_events(body.iter_bytes())

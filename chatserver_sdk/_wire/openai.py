@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ from chatserver_sdk import models
 from chatserver_sdk.exceptions import DecodeError
 
 from . import errors
+from .answers import DONE as DONE
+from .answers import StreamedAnswer as StreamedAnswer
+from .answers import is_error
 from .sse import ServerSentEvent
 
 if TYPE_CHECKING:
     from chatserver_sdk.models import ChatCompletionResponse, UsageInfo
     from chatserver_sdk.models.events import Event
-
-DONE = "[DONE]"
 
 # The fingerprint is said in a header as well, before the first event: a stream that is cut at
 # its first token can be resumed all the same.
@@ -26,16 +27,32 @@ _METADATA_HEADERS = {
     "turn_id": "x-turn-id",
     "request_id": "x-request-id",
 }
-_METADATA_KEYS = ("id", "model", "created", "system_fingerprint")
 
 
 def read_completion(body: Any) -> ChatCompletionResponse:
     """The whole answer in a decoded body. Raises DecodeError, or what the body says it is."""
-    if _is_error(body):
+    if is_error(body):
         raise errors.error_in_success(body)
     if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
         raise DecodeError("the server's answer is not a completion: it has no list of choices")
     return models.ChatCompletionResponse.from_dict(body)
+
+
+def events_of_whole(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
+    """A whole answer in the words of a stream, from servers that do not stream when asked to.
+
+    Raises DecodeError for what is not JSON.
+    """
+    try:
+        body = json.loads(b"".join(chunks))
+    except (ValueError, RecursionError) as exc:
+        raise DecodeError("the server's answer is neither events nor JSON") from exc
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    if isinstance(choices, list):
+        body = {**body, "choices": [_as_delta(choice) for choice in choices]}
+    yield ServerSentEvent(json.dumps(body))
+    if isinstance(choices, list):
+        yield ServerSentEvent(DONE)
 
 
 def metadata_from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
@@ -44,98 +61,10 @@ def metadata_from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-class StreamedAnswer:
-    """A streamed answer as it adds up, event by event. Feed it until `is_done`."""
-
-    def __init__(self, metadata: dict[str, Any]) -> None:
-        self.metadata = metadata
-        self.is_done = False
-        self._texts: list[str] = []
-
-    @property
-    def text(self) -> str:
-        """The text of choice 0 so far."""
-        if len(self._texts) > 1:
-            self._texts = ["".join(self._texts)]
-        return self._texts[0] if self._texts else ""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the answer was said to its end."""
-        return self.is_done or bool(self.metadata.get("finish_reason"))
-
-    def add(self, event: ServerSentEvent) -> str:
-        """Take an event in; the text that it adds, mostly some, sometimes none.
-
-        Raises StreamFailedError for an error that the server sends, DecodeError for data that
-        is not JSON.
-        """
-        if event.data == DONE:
-            self.is_done = True
-            return ""
-        chunk = self._decode(event)
-        if not isinstance(chunk, Mapping):
-            return ""
-        self._note(chunk)
-        text = self._delta_text(chunk)
-        if text:
-            self._texts.append(text)
-        return text
-
-    def response(self) -> ChatCompletionResponse:
-        """The same as if the answer had come whole."""
-        known = self.metadata
-        return models.ChatCompletionResponse(
-            id=known.get("id") or "",
-            created=known.get("created") or 0,
-            model=known.get("model") or "",
-            choices=[
-                models.ChatCompletionChoice(
-                    message=models.Message(models.MessageRole.ASSISTANT, self.text),
-                    finish_reason=known.get("finish_reason"),
-                )
-            ],
-            usage=known.get("usage") or models.UsageInfo(),
-            system_fingerprint=known.get("system_fingerprint"),
-        )
-
-    def _decode(self, event: ServerSentEvent) -> Any:
-        try:
-            chunk = json.loads(event.data)
-        except (ValueError, RecursionError) as exc:
-            if event.event != "error":
-                raise DecodeError("the server sent an event that is not JSON") from exc
-            chunk = event.data
-        if event.event == "error" or _is_error(chunk):
-            raise errors.stream_error_from(chunk, partial=self.text, metadata=self.metadata)
-        return chunk
-
-    def _note(self, chunk: Mapping[str, Any]) -> None:
-        for key in _METADATA_KEYS:
-            if chunk.get(key):
-                self.metadata[key] = chunk[key]
-        if isinstance(chunk.get("usage"), Mapping):
-            self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
-
-    def _delta_text(self, chunk: Mapping[str, Any]) -> str:
-        """The text of choice 0, whatever else odd servers put into a chunk."""
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, Mapping) or (choice.get("index") or 0) != 0:
-                continue
-            if choice.get("finish_reason"):
-                self.metadata["finish_reason"] = choice["finish_reason"]
-            delta = choice.get("delta")
-            content = delta.get("content") if isinstance(delta, Mapping) else None
-            return content if isinstance(content, str) else models.text_of(content)
-        return ""
-
-
-def _is_error(said: Any) -> bool:
-    # Some gateways say it beside the choices: https://openrouter.ai/docs/api-reference/streaming
-    if not isinstance(said, Mapping):
-        return False
-    return bool(said.get("error") or ("choices" not in said and said.get("detail")))
+def _as_delta(choice: Any) -> Any:
+    if not isinstance(choice, Mapping):
+        return choice
+    return {**choice, "delta": choice.get("message")}
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
         ChatCompletionResponse as ChatCompletionResponse,
         ChoiceDelta as ChoiceDelta,
         ChunkChoice as ChunkChoice,
+        FunctionCall as FunctionCall,
         Message as Message,
         MessageRole as MessageRole,
         ModelInfo as ModelInfo,
         ModelsResponse as ModelsResponse,
+        ToolCall as ToolCall,
         UsageInfo as UsageInfo,
         text_of as text_of,
     )
@@ -51,8 +53,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "admin": "AdminInfo AdminListResponse AdminRequest AdminResponse AuditEntry AuditLogResponse"
         " PlatformStats SystemHealth",
         "completions": "ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest"
-        " ChatCompletionResponse ChoiceDelta ChunkChoice Message MessageRole ModelInfo ModelsResponse"
-        " UsageInfo text_of",
+        " ChatCompletionResponse ChoiceDelta ChunkChoice FunctionCall Message MessageRole ModelInfo"
+        " ModelsResponse ToolCall UsageInfo text_of",
         "principal": "Principal Role",
         "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
         " ChatSessionSummary",

@@ -32,16 +32,41 @@ def text_of(content: Any) -> str:
 
 
 @dataclass
+class FunctionCall(Model):
+    """Which function a model calls: its name, and arguments as JSON text (not checked by us)."""
+
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass
+class ToolCall(Model):
+    """A call that a model asks for.
+
+    id: what the tool's answer names as tool_call_id. function: which one. type: "function".
+    """
+
+    id: str = ""
+    function: FunctionCall = field(default_factory=FunctionCall)
+    type: str = "function"
+
+
+@dataclass
 class Message(Model):
     """One message of a conversation.
 
     role: who says it. content: a text, or a list of parts such as
     `{"type": "text", "text": "Hello"}`. name: tells apart several speakers of one role.
+    tool_calls: what an assistant asks to be called. tool_call_id: which call a tool answers.
+    reasoning_content: what the assistant thought before, where a server tells.
     """
 
     role: Annotated[MessageRole, Known()]
     content: Annotated[str, Length(0, 4_000_000)] | list[dict[str, Any]] | None = None
     name: Annotated[str, Length(1, 256)] | None = omitted()
+    tool_calls: list[ToolCall] | None = omitted()
+    tool_call_id: Annotated[str, Length(1, 256)] | None = omitted()
+    reasoning_content: str | None = omitted()
 
     @property
     def text(self) -> str:

@@ -143,9 +143,8 @@ def insert_messages(
 def message_row(message: Message) -> dict[str, Any]:
     """The columns that a message itself decides."""
     role = role_of(message)
-    extra = {key: value for key, value in message.extra.items()}
-    if message.name is not None:
-        extra["name"] = message.name
+    said = message.to_dict()
+    extra = {key: said[key] for key in said if key not in ("role", "content")}
     return {
         "id": str(uuid4()),
         "role": role,

@@ -154,7 +154,8 @@ def test_a_stream_that_falls_silent(wire_server: WireServer) -> None:
 NO_STREAMS: list[tuple[str, list[Step]]] = [
     ("empty", plain_answer(200, b"")),
     ("html", plain_answer(200, b"<html></html>", {"Content-Type": "text/html"})),
-    ("json", json_answer(200, completion("Hi"))),
+    ("no json", plain_answer(200, b"<html>", {"Content-Type": "application/json"})),
+    ("no answer", json_answer(200, {"hello": "there"})),
     ("not packed", plain_answer(200, b"x", {"Content-Encoding": "gzip"})),
     ("comments", event_stream(b": a\n\n", b": b\n\n")),
 ]
@@ -170,3 +171,23 @@ def test_a_success_that_is_no_stream(
     with pytest.raises(StreamInterruptedError) as caught:
         list(stream)
     assert caught.value.partial == ""
+
+
+def test_a_whole_answer_where_a_stream_was_asked_for(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """A server that does not stream answers with JSON; it is the whole answer all the same."""
+    wire_server.answers(json_answer(200, completion("Hello you")))
+    stream = client.create_completion("m", "Hello", stream=True)
+    assert list(stream) == ["Hello you"]
+    assert stream.metadata["finish_reason"] == "stop"
+    assert stream.response().choices[0].message.content == "Hello you"
+
+
+def test_an_error_with_status_200_where_a_stream_was_asked_for(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """It is raised, as the class of the status that it means."""
+    wire_server.answers(json_answer(200, {"error": {"message": "slow down", "code": 429}}))
+    with pytest.raises(RateLimitError, match="slow down"):
+        list(client.create_completion("m", "Hello", stream=True))

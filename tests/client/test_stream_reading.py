@@ -244,3 +244,14 @@ def test_a_server_that_keeps_the_body_open(
     wire_server.answers(event_stream(delta("Hi"), finished(), DONE, UntilHangup(seen)))
     assert list(stream_from(client)) == ["Hi"]
     assert seen.wait(30)
+
+
+def test_typed_chunks_of_a_stream(wire_server: WireServer, client: ChatServerClient) -> None:
+    """chunks() gives every chunk as a model; the text adds up beside, and next() goes on from it."""
+    wire_server.answers(event_stream(delta("Hel"), delta("lo"), finished(), DONE))
+    stream = client.create_completion("m", "Hello", stream=True)
+    chunks = stream.chunks()
+    assert next(chunks).choices[0].delta.content == "Hel"
+    assert next(stream) == "lo"
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == ["stop"]
+    assert stream.text == "Hello"

@@ -1,0 +1,201 @@
+"""A streamed answer as it adds up, chunk by chunk; the same in the end as if it had come whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chatserver_sdk import models
+from chatserver_sdk.exceptions import DecodeError
+
+from . import errors
+from .sse import ServerSentEvent
+
+if TYPE_CHECKING:
+    from chatserver_sdk.models import ChatCompletionChunk, ChatCompletionResponse
+
+DONE = "[DONE]"
+
+_METADATA_KEYS = ("id", "model", "created", "system_fingerprint")
+
+
+class StreamedAnswer:
+    """Feed it events until `is_done`. choices_asked: how many make it whole."""
+
+    def __init__(self, metadata: dict[str, Any], choices_asked: int = 1) -> None:
+        self.metadata = metadata
+        self.is_done = False
+        self.chunk: Mapping[str, Any] | None = None
+        self._choices_asked = choices_asked
+        self._choices: dict[int, _Choice] = {0: _Choice()}
+        self._extra: dict[str, Any] = {}
+
+    @property
+    def text(self) -> str:
+        """The text of choice 0 so far."""
+        return self._choices[0].text
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the answer was said to its end: `[DONE]`, or every choice has its reason."""
+        finished = sum(1 for choice in self._choices.values() if choice.finish_reason)
+        return self.is_done or finished >= self._choices_asked
+
+    def add(self, event: ServerSentEvent) -> str:
+        """Take an event in; the text that it adds to choice 0, mostly some, sometimes none.
+
+        `chunk` is the event's JSON object then, None where it had none. Raises StreamFailedError
+        for an error that the server sends, DecodeError for data that is not JSON.
+        """
+        self.chunk = None
+        if event.data == DONE:
+            self.is_done = True
+            return ""
+        chunk = self._decode(event)
+        if not isinstance(chunk, Mapping):
+            return ""
+        self.chunk = chunk
+        self._note(chunk)
+        choices = chunk.get("choices")
+        added = ""
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, Mapping):
+                added += self._add_choice(choice)
+        return added
+
+    def typed_chunk(self) -> ChatCompletionChunk | None:
+        """The chunk that came last as a model. Raises DecodeError."""
+        if self.chunk is None:
+            return None
+        choices = self.chunk.get("choices")
+        known = [choice for choice in choices or () if isinstance(choice, Mapping)]
+        return models.ChatCompletionChunk.from_dict({**self.chunk, "choices": known})
+
+    def response(self) -> ChatCompletionResponse:
+        """The same as if the answer had come whole."""
+        known = {key: self.metadata.get(key) for key in _METADATA_KEYS}
+        choices = [self._choices[index].body(index) for index in sorted(self._choices)]
+        answer = models.ChatCompletionResponse.from_dict(
+            {**self._extra, **known, "object": "chat.completion", "choices": choices}
+        )
+        answer.usage = self.metadata.get("usage") or answer.usage
+        return answer
+
+    def _decode(self, event: ServerSentEvent) -> Any:
+        try:
+            chunk = json.loads(event.data)
+        except (ValueError, RecursionError) as exc:
+            if event.event != "error":
+                raise DecodeError("the server sent an event that is not JSON") from exc
+            chunk = event.data
+        if event.event == "error" or is_error(chunk):
+            raise errors.stream_error_from(chunk, partial=self.text, metadata=self.metadata)
+        return chunk
+
+    def _note(self, chunk: Mapping[str, Any]) -> None:
+        for key in _METADATA_KEYS:
+            if chunk.get(key):
+                self.metadata[key] = chunk[key]
+        if isinstance(chunk.get("usage"), Mapping):
+            self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
+
+    def _add_choice(self, choice: Mapping[str, Any]) -> str:
+        index = choice.get("index") or 0
+        if not isinstance(index, int):
+            return ""
+        state = self._choices.setdefault(index, _Choice())
+        added = state.add(choice)
+        if index != 0:
+            return ""
+        if state.finish_reason:
+            self.metadata["finish_reason"] = state.finish_reason
+        return added
+
+
+class _Choice:
+    """One of the answers as far as it has come."""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self._texts: list[str] = []
+        self._message: dict[str, Any] = {"role": "assistant"}
+        self._tool_calls: dict[int, dict[str, Any]] = {}
+        self._logprobs: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        if len(self._texts) > 1:
+            self._texts = ["".join(self._texts)]
+        return self._texts[0] if self._texts else ""
+
+    def add(self, choice: Mapping[str, Any]) -> str:
+        """What the chunk says of this choice; the text that it adds."""
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        if choice.get("logprobs"):
+            self._logprobs = _joined(self._logprobs, choice["logprobs"])
+        delta = choice.get("delta")
+        if not isinstance(delta, Mapping):
+            return ""
+        for key in delta:
+            if key != "content":
+                self._add_field(key, delta[key])
+        content = delta.get("content")
+        text = content if isinstance(content, str) else models.text_of(content)
+        if text:
+            self._texts.append(text)
+        return text
+
+    def body(self, index: int) -> dict[str, Any]:
+        """The choice as a whole answer has it."""
+        message = {**self._message, "content": self.text}
+        if self._tool_calls:
+            message["tool_calls"] = [self._tool_calls[at] for at in sorted(self._tool_calls)]
+            # As servers send it whole: a call, and nothing said.
+            message["content"] = self.text or None
+        body = {"index": index, "message": message, "finish_reason": self.finish_reason}
+        return {**body, "logprobs": self._logprobs} if self._logprobs else body
+
+    def _add_field(self, key: str, value: Any) -> None:
+        if key == "tool_calls":
+            for call in value if isinstance(value, list) else ():
+                self._add_tool_call(call)
+        elif isinstance(value, str) and key != "role":
+            # Reasoning and refusals come in pieces, as the content does.
+            self._message[key] = self._message.get(key, "") + value
+        elif value is not None:
+            self._message[key] = value
+
+    def _add_tool_call(self, delta: Any) -> None:
+        if not isinstance(delta, Mapping):
+            return
+        index = delta.get("index")
+        at = index if isinstance(index, int) else len(self._tool_calls)
+        empty = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        call = self._tool_calls.setdefault(at, empty)
+        call["id"] = delta.get("id") or call["id"]
+        function = delta.get("function")
+        if isinstance(function, Mapping):
+            call["function"]["name"] += function.get("name") or ""
+            call["function"]["arguments"] += function.get("arguments") or ""
+
+
+def is_error(said: Any) -> bool:
+    """Whether a body or a chunk is an error; some gateways say it beside the choices."""
+    # https://openrouter.ai/docs/api-reference/streaming
+    if not isinstance(said, Mapping):
+        return False
+    return bool(said.get("error") or ("choices" not in said and said.get("detail")))
+
+
+def _joined(known: dict[str, Any] | None, more: Any) -> dict[str, Any] | None:
+    """Log probabilities come in lists, piece by piece."""
+    if not isinstance(more, Mapping):
+        return known
+    joined = dict(known or {})
+    for key, value in more.items():
+        earlier = joined.get(key)
+        if isinstance(earlier, list) and isinstance(value, list):
+            value = [*earlier, *value]
+        joined[key] = value
+    return joined
