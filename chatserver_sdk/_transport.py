@@ -168,6 +168,8 @@ class Transport:
         self.limits = Limits.of(timeout)
         self.shown_url = _without_userinfo(self.base_url)
         self._auth = _BearerAuth(_checked_key(api_key)) if api_key else None
+        if session is not None and not callable(getattr(session, "request", None)):
+            raise ConfigurationError("session must be a requests session")
         self._owns_session = session is None
         self.session = session if session is not None else _new_session()
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
@@ -183,13 +185,16 @@ class Transport:
         """The decoded JSON of the answer. Raises APIStatusError, TransportError, DecodeError."""
         response = self._send(method, path, query, body, stream=False)
         try:
-            return json.loads(response.content)
+            decoded = json.loads(response.content)
         except (ValueError, RecursionError) as exc:
             raise DecodeError(
                 f"{method} {path}: the server's answer is not JSON",
                 response.status_code,
                 _error_response(response),
             ) from exc
+        if isinstance(decoded, Mapping) and decoded.get("error"):
+            raise errors.error_in_success(decoded, _error_response(response))
+        return decoded
 
     def open_stream(self, path: str, body: Model) -> ByteBody:
         """POST, and the body of a successful answer as it arrives."""

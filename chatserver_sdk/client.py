@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
-from uuid import UUID, uuid4
 
+from . import _arguments as arguments
 from . import models
 from ._transport import DEFAULT_BASE_URL, DEFAULT_TIMEOUT, Transport, path_segment
 from ._wire import openai
-from .exceptions import BadRequestError, DecodeError
 from .streaming import CompletionStream
 
 if TYPE_CHECKING:
     import requests
 
+    from ._arguments import Messages
     from .models import (
         AdminListResponse,
         AdminResponse,
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
         ChatCompletionResponse,
         ChatSessionDetailResponse,
         ChatSessionListResponse,
-        Message,
         ModelsResponse,
         PlatformStats,
     )
-
-    OneMessage = Message | Mapping[str, Any] | str
-    Messages = OneMessage | Iterable[OneMessage]
 
 _COMPLETIONS = "/v1/chat/completions"
 _ADMINS = "/api/v1/platform/admins"
@@ -179,25 +174,25 @@ class ChatServerClient:
         sent: its `response` is None) and what the server answers otherwise.
         """
         request = models.ChatCompletionRequest(
-            model=_text(model, "model"),
-            messages=_read_messages(messages),
-            temperature=_number(temperature, "temperature"),
-            max_tokens=_number(max_tokens, "max_tokens"),
-            top_p=_number(top_p, "top_p"),
+            model=arguments.text(model, "model"),
+            messages=arguments.read_messages(messages),
+            temperature=arguments.number(temperature, "temperature"),
+            max_tokens=arguments.number(max_tokens, "max_tokens"),
+            top_p=arguments.number(top_p, "top_p"),
             stream=bool(stream),
-            user=_optional_id(user, "user"),
-            system_prompt=_optional_text(system_prompt, "system_prompt"),
+            user=arguments.optional_identifier(user, "user"),
+            system_prompt=arguments.optional_text(system_prompt, "system_prompt"),
         )
         explicit = {
-            "session_id": _optional_id(session_id, "session_id"),
-            "organization_id": _optional_id(organization_id, "organization_id"),
-            "workflow": _optional_text(workflow, "workflow"),
+            "session_id": arguments.optional_identifier(session_id, "session_id"),
+            "organization_id": arguments.optional_identifier(organization_id, "organization_id"),
+            "workflow": arguments.optional_text(workflow, "workflow"),
             "variables": variables,
             "allowed_tools": allowed_tools,
             "setting_sources": setting_sources,
             "mcp_servers": mcp_servers,
         }
-        request.metadata = _metadata(metadata, explicit, request.user)
+        request.metadata = arguments.metadata_of(metadata, explicit, request.user)
         if stream:
             return CompletionStream(self._transport.open_stream(_COMPLETIONS, request))
         answer = self._transport.call("POST", _COMPLETIONS, body=request)
@@ -211,14 +206,20 @@ class ChatServerClient:
         self, user_id: str, page: int = 1, page_size: int = 20
     ) -> ChatSessionListResponse:
         """A page of a user's recorded sessions, the latest first; page_size is 1 to 100."""
-        query = {"user_id": _id(user_id, "user_id"), "page": page, "page_size": page_size}
+        query = {
+            "user_id": arguments.identifier(user_id, "user_id"),
+            "page": arguments.integer(page, "page"),
+            "page_size": arguments.integer(page_size, "page_size"),
+        }
         answer = self._transport.call("GET", "/atoms/chat/sessions", query=query)
         return models.ChatSessionListResponse.from_dict(answer)
 
     def get_session(self, session_id: str, *, user_id: str) -> ChatSessionDetailResponse:
         """A session with its transcript. NotFoundError also for another user's session."""
-        path = f"/atoms/chat/sessions/{path_segment(_id(session_id, 'session_id'), 'session_id')}"
-        answer = self._transport.call("GET", path, query={"user_id": _id(user_id, "user_id")})
+        session_id = arguments.identifier(session_id, "session_id")
+        path = f"/atoms/chat/sessions/{path_segment(session_id, 'session_id')}"
+        query = {"user_id": arguments.identifier(user_id, "user_id")}
+        answer = self._transport.call("GET", path, query=query)
         return models.ChatSessionDetailResponse.from_dict(answer)
 
     def get_platform_stats(self) -> PlatformStats:
@@ -232,21 +233,24 @@ class ChatServerClient:
     def add_admin(self, workos_id: str, email: str, name: str = "") -> AdminResponse:
         """Make somebody an administrator. For administrators; ConflictError if they are one."""
         request = models.AdminRequest(
-            workos_id=_text(workos_id, "workos_id"),
-            email=_text(email, "email"),
-            name=_optional_text(name, "name") or None,
+            workos_id=arguments.text(workos_id, "workos_id"),
+            email=arguments.text(email, "email"),
+            name=arguments.optional_text(name, "name") or None,
         )
         answer = self._transport.call("POST", _ADMINS, body=request)
         return models.AdminResponse.from_dict(answer)
 
     def remove_admin(self, email: str) -> AdminResponse:
         """Take the role away again. For administrators; the last one cannot be removed."""
-        path = f"{_ADMINS}/{path_segment(_text(email, 'email'), 'email')}"
+        path = f"{_ADMINS}/{path_segment(arguments.text(email, 'email'), 'email')}"
         return models.AdminResponse.from_dict(self._transport.call("DELETE", path))
 
     def get_audit_log(self, limit: int = 50, offset: int = 0) -> AuditLogResponse:
         """A page of the audit log, newest first; limit is 1 to 200. For administrators."""
-        query = {"limit": limit, "offset": offset}
+        query = {
+            "limit": arguments.integer(limit, "limit"),
+            "offset": arguments.integer(offset, "offset"),
+        }
         answer = self._transport.call("GET", "/api/v1/platform/audit", query=query)
         return models.AuditLogResponse.from_dict(answer)
 
@@ -260,99 +264,3 @@ def create_client(
 ) -> ChatServerClient:
     """A ChatServerClient; the arguments are its own."""
     return ChatServerClient(api_key, base_url, timeout, session=session)
-
-
-def _metadata(
-    given: Mapping[str, Any] | None, explicit: Mapping[str, Any], user: str | None
-) -> dict[str, Any] | None:
-    if given is not None and not isinstance(given, Mapping):
-        raise BadRequestError("metadata must be an object", param="metadata")
-    metadata = dict(given or {})
-    metadata.update({key: value for key, value in explicit.items() if value is not None})
-    if user is not None:
-        metadata["user_id"] = user
-        # Servers whose own fingerprints are no UUIDs need one from us to record the history.
-        if metadata.get("session_id") is None:
-            metadata["session_id"] = str(uuid4())
-    return metadata or None
-
-
-def _read_messages(given: Messages) -> list[Message]:
-    if isinstance(given, (str, models.Message, Mapping)):
-        given = [given]
-    if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
-        raise _wrong("messages", "a list of messages", given)
-    messages = [_read_message(one, f"messages[{index}]") for index, one in enumerate(given)]
-    if not messages:
-        raise BadRequestError("messages must not be empty", param="messages")
-    return messages
-
-
-def _read_message(given: OneMessage, param: str) -> Message:
-    if isinstance(given, str):
-        return models.Message(models.MessageRole.USER, given)
-    if isinstance(given, Mapping):
-        role = _text(given.get("role"), f"{param}.role")
-        # Content first: what is wrong with it is named as the caller wrote it.
-        _check_content(given, given.get("content"), f"{param}.content")
-        try:
-            return models.Message.from_dict({**given, "role": role})
-        except DecodeError as exc:
-            raise BadRequestError(f"{param}: {exc.message}", param=param) from exc
-    if not isinstance(given, models.Message):
-        raise _wrong(param, "a Message, a dict or a string", given)
-    _text(given.role, f"{param}.role")
-    _check_content({"tool_calls": given.tool_calls}, given.content, f"{param}.content")
-    return given
-
-
-def _check_content(rest: Mapping[str, Any], content: object, param: str) -> None:
-    if content is None and rest.get("tool_calls"):
-        return
-    if isinstance(content, str):
-        return
-    if not isinstance(content, list):
-        raise _wrong(param, "a string or a list of parts", content)
-    for index, part in enumerate(content):
-        if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-            raise _wrong(f"{param}[{index}]", 'an object with a "type"', part)
-
-
-def _text(value: object, param: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(param, "a string", value)
-    if not value.strip():
-        raise BadRequestError(f"{param} must not be empty", param=param)
-    try:
-        value.encode()
-    except UnicodeEncodeError as exc:
-        raise BadRequestError(f"{param} holds what UTF-8 cannot write", param=param) from exc
-    return str(value)
-
-
-def _optional_text(value: str | None, param: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise _wrong(param, "a string", value)
-    return value
-
-
-def _id(value: object, param: str) -> str:
-    return _text(str(value) if isinstance(value, UUID) else value, param)
-
-
-def _optional_id(value: object, param: str) -> str | None:
-    return None if value is None else _id(value, param)
-
-
-def _number(value: Any, param: str) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise _wrong(param, "a number", value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadRequestError(f"{param} must be a finite number", param=param)
-    return value
-
-
-def _wrong(param: str, expected: str, value: object) -> BadRequestError:
-    # The value's type and not the value: it may be a prompt.
-    got = "nothing" if value is None else type(value).__name__
-    return BadRequestError(f"{param} must be {expected}, not {got}", param=param)

@@ -92,16 +92,18 @@ def stream_error_from(
     )
 
 
-def error_in_success(payload: Any) -> APIStatusError:
+def error_in_success(payload: Any, response: ErrorResponse | None = None) -> APIStatusError:
     """The exception for an error that came with the status 200."""
     detail = parse_error(payload)
     return class_for_status(stream_status(payload, detail))(
         detail.message or "the server answered with an error that it did not name",
         stream_status(payload, detail),
+        response,
         code=detail.code,
         type=detail.type,
         param=detail.param,
         errors=detail.errors,
+        request_id=header(response.headers, "x-request-id") if response else None,
         body=payload,
     )
 

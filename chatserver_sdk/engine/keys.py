@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from datetime import datetime, timezone
 
@@ -15,12 +16,13 @@ from .errors import Unauthenticated
 FIRST_ADMIN = "admin@localhost"
 DEV_ADMIN = "dev@localhost"
 
-_PREFIX_LENGTH = 8
+# csk, eight letters that are no secret, 256 bits that are.
+_OURS = re.compile(r"(csk_[0-9a-f]{8})_[\w-]{43}")
 
 
 def new_key() -> str:
-    """A key that nobody can guess (256 bits)."""
-    return f"csk_{secrets.token_urlsafe(32)}"
+    """A key that nobody can guess."""
+    return f"csk_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
 
 
 def hash_key(key: str) -> str:
@@ -29,8 +31,9 @@ def hash_key(key: str) -> str:
 
 
 def key_prefix(key: str) -> str:
-    """What people tell a key apart by: its start, but never much of a short one."""
-    return key[: min(_PREFIX_LENGTH, len(key) // 4)]
+    """What people tell a key apart by: the part of ours that is no secret; others have none."""
+    ours = _OURS.fullmatch(key)
+    return ours.group(1) if ours else ""
 
 
 class KeyRing:

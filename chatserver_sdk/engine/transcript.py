@@ -55,7 +55,8 @@ def _unknown_system_messages(stored: Sequence[Message], sent: Sequence[Message])
 
 def _key(message: Message) -> tuple[str, str]:
     role = "system" if message.role in _SYSTEM else str(message.role)
-    return role, repr(_plain(message.content))
+    calls = [call.to_dict() for call in message.tool_calls or ()]
+    return role, repr((_plain(message.content), calls, message.tool_call_id))
 
 
 def _plain(content: Any) -> Any:

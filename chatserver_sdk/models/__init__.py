@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ModelsResponse as ModelsResponse,
         ToolCall as ToolCall,
         UsageInfo as UsageInfo,
+        content_problem as content_problem,
         text_of as text_of,
     )
     from .principal import Principal as Principal, Role as Role
@@ -54,7 +55,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         " PlatformStats SystemHealth",
         "completions": "ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest"
         " ChatCompletionResponse ChoiceDelta ChunkChoice FunctionCall Message MessageRole ModelInfo"
-        " ModelsResponse ToolCall UsageInfo text_of",
+        " ModelsResponse ToolCall UsageInfo content_problem text_of",
         "principal": "Principal Role",
         "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
         " ChatSessionSummary",

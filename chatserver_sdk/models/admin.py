@@ -33,7 +33,7 @@ class PlatformStats(Model):
     written. total_mcp_servers: those configured. system_health: how the server is.
     """
 
-    total_users: int = 0
+    total_users: int
     active_users: int = 0
     total_organizations: int = 0
     total_requests: int = 0

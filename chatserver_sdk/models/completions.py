@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -29,6 +30,23 @@ def text_of(content: Any) -> str:
         return ""
     texts = [part.get("text") for part in content if isinstance(part, dict)]
     return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def content_problem(content: Any, tool_calls: Any = None) -> tuple[str, str] | None:
+    """What a message's content must be and is not: the place behind `content`, and a sentence's
+    end. None where it is right. Only who calls tools may say nothing."""
+    if isinstance(content, str) or (content is None and tool_calls):
+        return None
+    if not isinstance(content, list):
+        return "", "a string or a list of parts"
+    if not content:
+        return "", "not empty"
+    for index, part in enumerate(content):
+        if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+            return f"[{index}]", 'an object with a "type"'
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            return f"[{index}].text", "a string"
+    return None
 
 
 @dataclass

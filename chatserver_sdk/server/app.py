@@ -117,7 +117,13 @@ def _fastapi(services: Services) -> FastAPI:
         yield
         await services.chat.close()
 
-    app = FastAPI(title="chatserver", version=__version__, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="chatserver",
+        version=__version__,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
     app.state.services = services
     for protocol in (catalogue, history, platform):
         app.include_router(protocol.router)

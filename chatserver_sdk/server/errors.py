@@ -88,10 +88,15 @@ def invalid_request(problems: Iterable[Any]) -> engine.InvalidRequest:
         f"{line['loc']}: {line['msg']}" if line["loc"] else line["msg"] for line in found.values()
     ]
     refused = engine.InvalidRequest(
-        "; ".join(lines[:5]), "invalid_value", next(iter(found)) or None
+        "; ".join(lines[:5]), _code_of(found.values()), next(iter(found)) or None
     )
     refused.errors = list(found.values())[:_MOST_PROBLEMS]
     return refused
+
+
+def _code_of(lines: Iterable[dict[str, Any]]) -> str:
+    is_json = all(line["type"] != "json_invalid" for line in lines)
+    return "invalid_value" if is_json else "invalid_json"
 
 
 def _shorten(text: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from chatserver_sdk.models import AdminInfo
+from chatserver_sdk.models import AdminInfo, Role
 
 from . import audit
 from .errors import Conflict, NotFound
-from .tables import admins, principals
+from .tables import admins, api_keys, principals
 
 _ADMINS = (
     select(
@@ -59,7 +59,7 @@ def add_admin(
 
 
 def remove_admin(connection: Connection, *, email: str, by: str | None, now: datetime) -> None:
-    """Take the role away. Raises NotFound, and Conflict for the last one."""
+    """Take the role away. Raises NotFound, and Conflict for the last one who can sign in."""
     principal_id = connection.scalar(
         select(principals.c.id)
         .join(admins, admins.c.principal_id == principals.c.id)
@@ -67,10 +67,34 @@ def remove_admin(connection: Connection, *, email: str, by: str | None, now: dat
     )
     if principal_id is None:
         raise NotFound(f"there is no administrator {email}")
-    if connection.scalar(select(func.count()).select_from(admins)) == 1:
-        raise Conflict(f"{email} is the last administrator; add another one first", "last_admin")
+    is_last = connection.scalar(select(func.count()).select_from(admins)) == 1
+    # Whoever takes the role from somebody else keeps their own; only those who give theirs up
+    # could leave nobody behind who holds a key.
+    if is_last or (email == by and not _others_with_key(connection, principal_id, now)):
+        raise Conflict(
+            (
+                f"{email} is the last administrator with a key; give another one a key first"
+                if not is_last
+                else f"{email} is the last administrator; add another one first"
+            ),
+            "last_admin",
+        )
     connection.execute(delete(admins).where(admins.c.principal_id == principal_id))
     audit.record(connection, "admin.removed", by=by, now=now, resource="admin", resource_id=email)
+
+
+def _others_with_key(connection: Connection, principal_id: str, now: datetime) -> bool:
+    holders = (
+        select(admins.c.principal_id)
+        .join(api_keys, api_keys.c.principal_id == admins.c.principal_id)
+        .where(
+            admins.c.principal_id != principal_id,
+            api_keys.c.role == Role.ADMIN.value,
+            api_keys.c.revoked_at.is_(None),
+            or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+        )
+    )
+    return connection.scalar(holders.limit(1)) is not None
 
 
 def _find_principal(connection: Connection, workos_id: str | None, email: str) -> str | None:

@@ -159,7 +159,12 @@ def _make_private(path: Path) -> None:
 
 def _sqlite_engine(url: URL, *, immediate: bool, **options: Any) -> Engine:
     engine = create_engine(
-        url, json_serializer=_dumps, connect_args={"check_same_thread": False}, **options
+        url,
+        json_serializer=_dumps,
+        connect_args={"check_same_thread": False},
+        # Parameters are what people said; they do not belong into a message that is logged.
+        hide_parameters=True,
+        **options,
     )
 
     @event.listens_for(engine, "connect")

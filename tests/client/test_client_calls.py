@@ -369,6 +369,7 @@ def test_calls_without_a_body_send_none(
         "admins": [],
         "entries": [],
         "status": "removed",
+        "total_users": 0,
     }
     wire_server.answers(json_answer(200, answer))
     call(client)

@@ -14,6 +14,7 @@ import requests
 import responses
 
 from chatserver_sdk import (
+    UnauthorizedError,
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -369,3 +370,16 @@ def test_a_stream_that_is_no_stream(wire_server: WireServer, client: ChatServerC
     wire_server.answers(json_answer(404, {"detail": "No such model"}))
     with pytest.raises(APIStatusError, match="^No such model$"):
         client.create_completion("m", "Hello", stream=True)
+
+
+@pytest.mark.parametrize("call", [lambda c: c.get_platform_stats(), lambda c: c.list_models()])
+def test_an_error_with_status_200(
+    wire_server: WireServer, client: ChatServerClient, call: Callable[[ChatServerClient], object]
+) -> None:
+    """An error body is an error whatever the status line says, and never a row of zeros."""
+    body = {"error": {"message": "nope", "code": "invalid_api_key"}}
+    wire_server.answers(json_answer(200, body, {"X-Request-Id": "r1"}))
+    with pytest.raises(UnauthorizedError, match="nope") as caught:
+        call(client)
+    assert caught.value.request_id == "r1"
+    assert caught.value.response is not None and caught.value.response.status_code == 200

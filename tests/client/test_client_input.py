@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from chatserver_sdk import BadRequestError, ChatServerClient, Message, MessageRole, UsageInfo
+from chatserver_sdk import (
+    BadRequestError,
+    ChatServerClient,
+    ConfigurationError,
+    Message,
+    MessageRole,
+    UsageInfo,
+)
 from chatserver_sdk.testing import WireServer
 
 HALF_A_PAIR = "\ud800"
@@ -46,6 +53,12 @@ COMPLETIONS: list[tuple[dict[str, Any], str | None, str]] = [
     ({"messages": [{"role": "user", "content": ("x",)}]}, "messages[0].content", "not tuple"),
     ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]", '"type"'),
     ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content[0]", '"type"'),
+    ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "not empty"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]},
+        "messages[0].content[0].text",
+        "a string",
+    ),
     ({"messages": [{"role": "user", "content": "x", "name": 5}]}, "messages[0]", "Message.name"),
     ({"messages": [Message(MessageRole.USER, None)]}, "messages[0].content", "not nothing"),
     ({"messages": [Message(MessageRole.USER, 5)]}, "messages[0].content", "not int"),  # type: ignore[arg-type]
@@ -151,3 +164,25 @@ def test_a_prompt_is_in_no_message(client: ChatServerClient) -> None:
         with pytest.raises(BadRequestError) as caught:
             client.create_completion("m", messages)  # type: ignore[arg-type]
         assert "secret" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, "1", 1.5, True, "a\ud800"])
+@pytest.mark.parametrize("param", ["page", "page_size", "limit", "offset"])
+def test_pages_are_whole_numbers(
+    wire_server: WireServer, client: ChatServerClient, param: str, value: Any
+) -> None:
+    """What is no whole number is refused by name, and nothing is sent."""
+    audit = param in ("limit", "offset")
+    with pytest.raises(BadRequestError, match="whole number") as caught:
+        if audit:
+            client.get_audit_log(**{param: value})
+        else:
+            client.list_sessions("u", **{param: value})
+    assert caught.value.param == param
+    assert wire_server.requests == []
+
+
+def test_a_session_that_is_none() -> None:
+    """What cannot send is refused by the constructor."""
+    with pytest.raises(ConfigurationError, match="requests session"):
+        ChatServerClient(session="x")  # type: ignore[arg-type]

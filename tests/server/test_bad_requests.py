@@ -88,7 +88,13 @@ BAD_FIELDS: list[tuple[bytes, str | None]] = [
     ),
     *(
         (with_message(f'{{"role":"user","content":{bad}}}'), "messages[0].content")
-        for bad in ("7", "{}", "true", '["x"]', "[7]", "[null]")
+        for bad in ("7", "{}", "true", '["x"]', "[7]", "[null]", "null", "[]")
+    ),
+    (with_message('{"role":"user"}'), "messages[0].content"),
+    (with_message('{"role":"user","content":[{}]}'), "messages[0].content[0]"),
+    (
+        with_message('{"role":"user","content":[{"type":"text","text":5}]}'),
+        "messages[0].content[0].text",
     ),
     (with_message('{"role":"user","content":"' + "x" * 4_000_001 + '"}'), "messages[0].content"),
     *(

@@ -91,6 +91,22 @@ def test_the_last_administrator_stays(db: Db) -> None:
     assert emails(db) == ["b@x"]
 
 
+def test_nobody_locks_everybody_out(db: Db) -> None:
+    """Who gives the role up themselves must leave somebody behind who holds a key."""
+    own = add(db, "a@x")
+    other = add(db, "b@x", now=NOW + SECOND)
+    store_key(db, own, hash="h1")
+    store_key(db, other, role=Role.SERVICE, hash="h2")
+
+    with pytest.raises(Conflict, match="with a key") as caught:
+        db.write(admins.remove_admin, email="a@x", by="a@x", now=NOW)
+    assert caught.value.code == "last_admin"
+
+    store_key(db, other, hash="h3")
+    db.write(admins.remove_admin, email="a@x", by="a@x", now=NOW)
+    assert emails(db) == ["b@x"]
+
+
 @pytest.mark.parametrize("email", ["nobody@x", "", "former@x", "A@X"])
 def test_who_is_no_administrator_is_not_removed(db: Db, email: str) -> None:
     """An unknown address, or one that had the role before."""

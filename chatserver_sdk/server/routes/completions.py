@@ -16,7 +16,7 @@ from chatserver_sdk._wire import openai, sse
 from chatserver_sdk._wire.errors import encode_error, stream_status
 from chatserver_sdk.engine import InvalidRequest, Turn
 from chatserver_sdk.models._rules import Between
-from chatserver_sdk.models.completions import ChatCompletionRequest
+from chatserver_sdk.models.completions import ChatCompletionRequest, content_problem
 from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
 
 from ..bodies import read_body
@@ -92,8 +92,18 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
         ) from None
     except ValueError as exc:
         raise InvalidRequest(f"the body is not JSON: {exc}", "invalid_json") from None
+    _check_contents(request)
     _check_numbers(request)
     return request
+
+
+def _check_contents(request: ChatCompletionRequest) -> None:
+    """Raises InvalidRequest for a message that says nothing, or what is no part of one."""
+    for index, message in enumerate(request.messages):
+        problem = content_problem(message.content, message.tool_calls)
+        if problem is not None:
+            param = f"messages[{index}].content{problem[0]}"
+            raise InvalidRequest(f"{param} must be {problem[1]}", "invalid_value", param)
 
 
 def _check_numbers(request: ChatCompletionRequest) -> None:
