@@ -46,9 +46,9 @@ async def send_events(
 ) -> None:
     """Everything that the turn says, to its end or until the reader is gone.
 
-    heartbeat: after so many seconds of silence a comment is sent. Not Starlette's StreamingResponse: that sends one message an event, and this one all events
-    that wait.
+    heartbeat: after so many seconds of silence a comment is sent.
     """
+    # Not Starlette's StreamingResponse: that sends one message an event, this one all that wait.
     raw = [(k.encode(), v.encode()) for k, v in {**_HEADERS, **headers}.items()]
     await send({"type": "http.response.start", "status": 200, "headers": raw})
     # The request's body was read, so the next message says that the reader is gone.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chatserver_sdk.engine import InvalidRequest
 from chatserver_sdk.engine.transcript import choose_new
-from chatserver_sdk.models import Message, MessageRole
+from chatserver_sdk.models import FunctionCall, Message, MessageRole, ToolCall
 
 USER, OTHER = Message(MessageRole.USER, "x"), Message(MessageRole.USER, "y")
 ASSISTANT, SYSTEM = Message(MessageRole.ASSISTANT, "x"), Message(MessageRole.SYSTEM, "x")
@@ -161,3 +161,19 @@ def test_new_instructions_at_the_head() -> None:
     twice = choose_new([SYSTEM, *ANSWERED], [SYSTEM, SYSTEM, *ANSWERED, OTHER])
 
     assert (new, twice) == ([changed, OTHER], [SYSTEM, OTHER])
+
+
+def test_tool_calls_tell_messages_apart() -> None:
+    """Two calls of different tools are two messages, though neither holds a word."""
+
+    def calling(name: str) -> Message:
+        return Message(MessageRole.ASSISTANT, None, tool_calls=[ToolCall("c", FunctionCall(name))])
+
+    answered = Message(MessageRole.TOOL, "found", tool_call_id="c")
+    stored = [USER, calling("find"), answered]
+
+    assert choose_new(stored, [*stored, OTHER]) == [OTHER]
+    other = [USER, calling("look"), answered, OTHER]
+    assert choose_new(stored, other) == other
+    elsewhere = [*stored[:2], Message(MessageRole.TOOL, "found", tool_call_id="d"), OTHER]
+    assert choose_new(stored, elsewhere) == elsewhere
