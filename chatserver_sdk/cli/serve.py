@@ -93,7 +93,11 @@ def _announce(settings: Settings, first_key: _FirstKey) -> Callable[[Started], N
                 err=True,
             )
         key = settings.bootstrap_key
-        if key is not None and len(key) < _SHORT_KEY and not settings.dev:
+        if started.ignores_bootstrap_key:
+            click.secho(
+                "CHATSERVER_BOOTSTRAP_KEY is not used: the store has keys of its own.", err=True
+            )
+        elif key is not None and len(key) < _SHORT_KEY and not settings.dev:
             click.secho("CHATSERVER_BOOTSTRAP_KEY is short; others may guess it.", err=True)
         first_key.show()
         click.echo(f"chatserver ready at {started.url}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -70,6 +71,10 @@ class ChatServerApp:
             await self._route(scope)(scope, limited(receive, limit), answer.send)
         except (RequestRefused, *REFUSALS) as exc:
             await response_for(exc)(scope, receive, answer.send)
+        except asyncio.CancelledError:
+            # The server ends and waits no longer; uvicorn would log this as a failure of ours.
+            # The connection is gone by then, so nobody misses an answer.
+            _log.debug("request %s was cancelled", answer.request_id)
         except Exception as exc:
             # The last resort: a traceback for the log, a sentence for the caller.
             _log.exception("request %s failed", answer.request_id)

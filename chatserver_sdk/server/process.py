@@ -13,28 +13,37 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from chatserver_sdk.agents import Agent
-from chatserver_sdk.engine import new_key
+from chatserver_sdk.engine import Unauthenticated, new_key
 from chatserver_sdk.engine.keys import DEV_ADMIN
 from chatserver_sdk.exceptions import ConfigurationError
 from chatserver_sdk.storage import Conflict, Store, StoreUnavailable, admins, open_store
+from chatserver_sdk.storage.lock import exclusive
 
 from .app import ChatServerApp, create_app
 from .settings import MEMORY, Settings, data_directory
 
 _KEEP_ALIVE = 75
+# What connections are given, once the answers have ended, to take in what was sent.
+_CLOSING_SECONDS = 1.0
+_HURRIED_SECONDS = 0.2
 _PORT_AT_FAULT = (errno.EADDRINUSE, errno.EACCES)
 
 
 @dataclass(frozen=True)
 class Started:
-    """A server that answers. key: the first administrator's, if it was made just now."""
+    """A server that answers. key: the first administrator's, if it was made just now.
+
+    ignores_bootstrap_key: the store has keys of its own, and the settings' is none of them.
+    """
 
     url: str
     key: str | None = field(default=None, repr=False)
+    ignores_bootstrap_key: bool = False
 
 
 @dataclass
@@ -72,12 +81,13 @@ async def serve(
     Raises ConfigurationError and StoreUnavailable, with sentences for the operator.
     """
     listening = _listen(settings.host, settings.port)
-    with listening:
+    with listening, exclusive(settings.database):
         store = open_store(settings.database)
         try:
             app = create_app(store, settings, agents)
             key = await _first_key(app, settings, keep_key)
-            server = _Server(app, Started(_url(listening), key), on_start)
+            is_ignored = await _ignores_bootstrap_key(app, settings)
+            server = _Server(app, Started(_url(listening), key, is_ignored), on_start)
             if handle is not None:
                 handle.hold(server)
             with suppress(SystemExit):  # how newer versions of uvicorn say that they cannot start
@@ -116,11 +126,19 @@ class _Server(uvicorn.Server):
         self._services = app.services
         self._announced = started
         self._on_start = on_start
+        self._is_hurried = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_start(self._announced)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # A second Ctrl-C: whoever stops the server does not want to wait for the answers. Not
+        # uvicorn's force_exit, which leaves the application's end out.
+        if self.should_exit and sig == signal.SIGINT:
+            self._is_hurried = True
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Answers end first: uvicorn would wait for their readers, and they for the answers.
@@ -128,10 +146,17 @@ class _Server(uvicorn.Server):
         closing = asyncio.ensure_future(chat.close(self._services.settings.grace))
         while not closing.done():
             await asyncio.wait({closing}, timeout=0.1)
-            # A second Ctrl-C: whoever stops the server does not want to wait for the answers.
-            if self.force_exit:
+            if self._is_hurried:
                 chat.interrupt()
+        delay = _HURRIED_SECONDS if self._is_hurried else _CLOSING_SECONDS
+        cutting = asyncio.get_running_loop().call_later(delay, self._cut_off)
         await super().shutdown(sockets)
+        cutting.cancel()
+
+    def _cut_off(self) -> None:
+        """Drop who neither sends a whole request nor reads: uvicorn would wait, and complain."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -178,6 +203,16 @@ async def _first_key(
     # Another process was faster; its key counts.
     forget()
     return None
+
+
+async def _ignores_bootstrap_key(app: ChatServerApp, settings: Settings) -> bool:
+    if settings.bootstrap_key is None:
+        return False
+    try:
+        await app.services.keys.authenticate(settings.bootstrap_key)
+    except Unauthenticated:
+        return True
+    return False
 
 
 async def _enrol_dev_admin(store: Store) -> None:

@@ -114,16 +114,38 @@ def _bring_up_to_date(engine: Engine, location: str) -> None:
         raise StoreUnavailable(f"the database {location} cannot be used: {reason}") from exc
 
 
+def file_of(location: str) -> Path | None:
+    """The file of the store at a location, made or not; None for `:memory:`.
+
+    Raises StoreUnavailable for what is no location.
+    """
+    if location == ":memory:":
+        return None
+    return Path(_resolved(location).database or "").absolute()
+
+
+def make_folder(path: Path) -> None:
+    """See to it that a store's file has a folder. Raises StoreUnavailable."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    except (OSError, ValueError) as exc:
+        raise _cannot_be_opened(path, exc) from exc
+
+
 def _url_of(location: str) -> URL:
     """Where a database file is, which is there from now on."""
-    if "://" not in location:
-        # Not by way of a URL's text, in which "%" and "?" mean something.
-        url = URL.create("sqlite", database=_expanded(location))
-    else:
-        url = _parsed(location)
+    url = _resolved(location)
     assert url.database is not None
     _make_private(Path(url.database))
     return url
+
+
+def _resolved(location: str) -> URL:
+    if "://" in location:
+        return _parsed(location)
+    # Not by way of a URL's text, in which "%" and "?" mean something.
+    return URL.create("sqlite", database=_expanded(location))
 
 
 def _parsed(location: str) -> URL:
@@ -148,13 +170,16 @@ def _expanded(path: str) -> str:
 
 def _make_private(path: Path) -> None:
     """A conversation is nobody else's business: the file is its owner's alone."""
+    make_folder(path)
     try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
-        raise StoreUnavailable(f"the database {path} cannot be opened: {reason}") from exc
+        raise _cannot_be_opened(path, exc) from exc
+
+
+def _cannot_be_opened(path: Path, exc: OSError | ValueError) -> StoreUnavailable:
+    reason = getattr(exc, "strerror", None) or exc
+    return StoreUnavailable(f"the database {path} cannot be opened: {reason}")
 
 
 def _sqlite_engine(url: URL, *, immediate: bool, **options: Any) -> Engine:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.client import ChatServerClient
+from chatserver_sdk.exceptions import ConfigurationError
 from chatserver_sdk.server import Settings, Started, process, serve
 
 _START_SECONDS = 60.0
@@ -34,17 +35,27 @@ def running_server(
     aliases: Mapping[str, str] | None = None,
     agents: Sequence[Agent] = (),
     dev: bool = False,
+    api_key: str | None = None,
 ) -> Iterator[RunningServer]:
     """A server on a free loopback port; when the block ends it has stopped.
 
     db: as of `chatserver serve --db`. agents: further ones, beside echo and eliza.
-    Raises what the server fails to start with.
+    api_key: the administrator's key, which a new store is given and an old one has to know; by
+    default a random one, so a file that is to be used again needs a key of your own.
+    Raises what the server fails to start with; ConfigurationError for a key that an old store
+    does not know.
     """
-    key = f"csk_{secrets.token_urlsafe(32)}"
+    key = f"csk_{secrets.token_urlsafe(32)}" if api_key is None else api_key
     settings = Settings(port=0, db=db, dev=dev, aliases=aliases or {}, bootstrap_key=key, grace=0.5)
     thread = _ServerThread(settings, agents)
     try:
-        yield RunningServer(thread.start().url, key)
+        started = thread.start()
+        if started.ignores_bootstrap_key:
+            raise ConfigurationError(
+                f"the store {db} has keys already and does not know this one; give api_key= one"
+                " that it knows"
+            )
+        yield RunningServer(started.url, key)
     finally:
         thread.stop()
 
