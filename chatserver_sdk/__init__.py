@@ -61,12 +61,14 @@ if TYPE_CHECKING:
         ToolCall as ToolCall,
         UsageInfo as UsageInfo,
     )
+    from ._transport import Timeout as Timeout
     from .streaming import CompletionStream as CompletionStream
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "_version": "__version__",
+        "_transport": "Timeout",
         "client": "ChatServerClient create_client",
         "exceptions": "APIConnectionError APIStatusError APITimeoutError BadRequestError"
         " ChatServerError ConfigurationError ConflictError DecodeError ErrorResponse ForbiddenError"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _arguments as arguments
 from . import models
-from ._transport import DEFAULT_BASE_URL, DEFAULT_TIMEOUT, Transport, path_segment
+from ._transport import DEFAULT_BASE_URL, DEFAULT_TIMEOUT, Timeout, Transport, path_segment
 from ._wire import openai
 from .streaming import CompletionStream
 
@@ -38,7 +38,7 @@ class ChatServerClient:
     api_key: else CHATSERVER_API_KEY from the environment. base_url: else CHATSERVER_BASE_URL; a
     trailing `/` or `/v1` is fine. timeout: seconds, for connecting (at most 10 of them), for an
     answer, and for the silence between two pieces of a stream; left alone, a stream may be silent
-    for 300 s. None waits for ever. session: a requests session of your own, which stays yours to
+    for 300 s. A Timeout says each by itself, and a total; None waits for ever. session: a requests session of your own, which stays yours to
     close.
 
     Every method raises what `chatserver_sdk.exceptions` lists and nothing else.
@@ -48,7 +48,7 @@ class ChatServerClient:
         self,
         api_key: str | None = None,
         base_url: str = DEFAULT_BASE_URL,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: float | Timeout | None = DEFAULT_TIMEOUT,
         *,
         session: requests.Session | None = None,
     ) -> None:
@@ -258,7 +258,7 @@ class ChatServerClient:
 def create_client(
     api_key: str | None = None,
     base_url: str = DEFAULT_BASE_URL,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: float | Timeout | None = DEFAULT_TIMEOUT,
     *,
     session: requests.Session | None = None,
 ) -> ChatServerClient:

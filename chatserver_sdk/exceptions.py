@@ -120,7 +120,7 @@ class APIConnectionError(TransportError, ConnectionError):
 
 
 class APITimeoutError(TransportError, TimeoutError):
-    """Time ran out. `kind` says which time: connect, read or idle (of a stream)."""
+    """Time ran out. `kind` says which time: connect, read, idle (of a stream) or total."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class APITimeoutError(TransportError, TimeoutError):
         status_code: int | None = None,
         response: ErrorResponse | None = None,
         *,
-        kind: Literal["connect", "read", "idle"] = "read",
+        kind: Literal["connect", "read", "idle", "total"] = "read",
     ) -> None:
         super().__init__(message, status_code, response)
         self.kind = kind

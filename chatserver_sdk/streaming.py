@@ -34,7 +34,8 @@ class Body(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
     def iter_bytes(self) -> Iterator[bytes]: ...
-    def shut_after(self, seconds: float) -> None: ...
+    def note_event(self) -> None: ...
+    def drain_for(self, seconds: float) -> None: ...
     def shut(self) -> None: ...
     def close(self) -> None: ...
 
@@ -53,6 +54,7 @@ class CompletionStream(Generator[str, None, None]):
         self._answer = openai.StreamedAnswer(openai.metadata_from_headers(body.headers))
         self._events = _events(body)
         self._finished = False
+        self._is_draining = False
         self._closed = False
         self._failure: ChatServerError | None = None
         self._reading = threading.Lock()
@@ -161,10 +163,15 @@ class CompletionStream(Generator[str, None, None]):
         """Read until an event gives what is picked, at the end raise StopIteration."""
         try:
             for event in self._events:
-                if picked := pick(self._answer.add(event)):
-                    return picked
                 if self._answer.is_done:
+                    # What a server says behind [DONE] is no part of the answer.
+                    continue
+                self._body.note_event()
+                picked = pick(self._answer.add(event))
+                if self._answer.is_whole and not self._is_draining:
                     self._drain()
+                if picked:
+                    return picked
             if not self._answer.is_whole:
                 raise self._broken("the answer ended before [DONE]")
         except (TransportError, DecodeError) as exc:
@@ -173,10 +180,9 @@ class CompletionStream(Generator[str, None, None]):
         raise StopIteration
 
     def _drain(self) -> None:
-        """Read on to the end of the body, for a bounded time."""
-        self._body.shut_after(_DRAIN_SECONDS)
-        for _ in self._events:
-            continue
+        """What comes from here on is read to the end of the body, for a bounded time."""
+        self._is_draining = True
+        self._body.drain_for(_DRAIN_SECONDS)
 
     def _broken(self, message: str) -> StreamError:
         if self._closed:

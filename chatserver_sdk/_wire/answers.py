@@ -29,7 +29,7 @@ class StreamedAnswer:
         self.chunk: Mapping[str, Any] | None = None
         self._choices_asked = choices_asked
         self._choices: dict[int, _Choice] = {0: _Choice()}
-        self._extra: dict[str, Any] = {}
+        self._finished = 0
 
     @property
     def text(self) -> str:
@@ -39,8 +39,7 @@ class StreamedAnswer:
     @property
     def is_whole(self) -> bool:
         """Whether the answer was said to its end: `[DONE]`, or every choice has its reason."""
-        finished = sum(1 for choice in self._choices.values() if choice.finish_reason)
-        return self.is_done or finished >= self._choices_asked
+        return self.is_done or self._finished >= self._choices_asked
 
     def add(self, event: ServerSentEvent) -> str:
         """Take an event in; the text that it adds to choice 0, mostly some, sometimes none.
@@ -77,7 +76,7 @@ class StreamedAnswer:
         known = {key: self.metadata.get(key) for key in _METADATA_KEYS}
         choices = [self._choices[index].body(index) for index in sorted(self._choices)]
         answer = models.ChatCompletionResponse.from_dict(
-            {**self._extra, **known, "object": "chat.completion", "choices": choices}
+            {**known, "object": "chat.completion", "choices": choices}
         )
         answer.usage = self.metadata.get("usage") or answer.usage
         return answer
@@ -105,7 +104,9 @@ class StreamedAnswer:
         if not isinstance(index, int):
             return ""
         state = self._choices.setdefault(index, _Choice())
+        was_finished = bool(state.finish_reason)
         added = state.add(choice)
+        self._finished += bool(state.finish_reason) and not was_finished
         if index != 0:
             return ""
         if state.finish_reason:

@@ -11,7 +11,7 @@ import responses
 
 import chatserver_sdk
 from chatserver_sdk import ChatServerClient, ConfigurationError, create_client
-from chatserver_sdk._transport import DEFAULT_TIMEOUT, Limits
+from chatserver_sdk._transport import DEFAULT_TIMEOUT, Timeout
 from chatserver_sdk.testing import WireServer, json_answer
 
 NO_MODELS: dict[str, Any] = {"data": []}
@@ -103,7 +103,7 @@ def test_the_documented_defaults() -> None:
         client.list_models()
     (call,) = answer.calls
     assert "Authorization" not in call.request.headers
-    assert Limits.of(DEFAULT_TIMEOUT) == Limits(connect=10, read=30, idle=300)
+    assert Timeout.of(DEFAULT_TIMEOUT) == Timeout(connect=10, read=30, idle=300)
 
 
 @responses.activate
@@ -159,19 +159,19 @@ def test_what_is_no_key(key: Any) -> None:
 @pytest.mark.parametrize(
     ("timeout", "limits"),
     [
-        (30, Limits(10, 30, 30)),
-        (30.0, Limits(10, 30, 30)),
-        (0.5, Limits(0.5, 0.5, 0.5)),
-        (600, Limits(10, 600, 600)),
-        (10**9, Limits(10, 2_000_000, 2_000_000)),
-        (10**400, Limits(10, 2_000_000, 2_000_000)),
-        (None, Limits(None, None, None)),
-        (DEFAULT_TIMEOUT, Limits(10, 30, 300)),
+        (30, Timeout(10, 30, 30)),
+        (30.0, Timeout(10, 30, 30)),
+        (0.5, Timeout(0.5, 0.5, 0.5)),
+        (600, Timeout(10, 600, 600)),
+        (10**9, Timeout(10, 2_000_000, 2_000_000)),
+        (10**400, Timeout(10, 2_000_000, 2_000_000)),
+        (None, Timeout(None, None, None)),
+        (DEFAULT_TIMEOUT, Timeout(10, 30, 300)),
     ],
 )
-def test_what_a_timeout_stands_for(timeout: float | None, limits: Limits) -> None:
+def test_what_a_timeout_stands_for(timeout: float | None, limits: Timeout) -> None:
     """Connecting takes at most 10 of them, a stream left alone may be silent for 300."""
-    assert Limits.of(timeout) == limits
+    assert Timeout.of(timeout) == limits
 
 
 @pytest.mark.parametrize("timeout", [None, 10**9, 1e300])

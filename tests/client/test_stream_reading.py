@@ -214,7 +214,7 @@ def test_reading_on_ends_in_time(wire_server: WireServer, framing: Framing) -> N
     while came != DONE:
         came += next(chunks)
 
-    body.shut_after(0.01)
+    body.drain_for(0.01)
     with nullcontext() if framing == "close_delimited" else pytest.raises(APIConnectionError):
         assert list(chunks) == []
 

@@ -180,7 +180,7 @@ def failures(client: ChatServerClient) -> None:
     except APIStatusError as exc:
         assert_type(exc.errors, list[Any])
     except APITimeoutError as exc:
-        assert_type(exc.kind, Literal["connect", "read", "idle"])
+        assert_type(exc.kind, Literal["connect", "read", "idle", "total"])
     except ChatServerError as exc:
         assert_type(exc.response, ErrorResponse | None)
 

@@ -37,6 +37,7 @@ class Body:
     def __init__(self, steps: Sequence[bytes | BaseException | Waits]) -> None:
         self.headers = {"X-Session-Id": "s1"}
         self.closed = 0
+        self.events = 0
         self.bound: float | None = None
         self._steps = steps
         self._shut = threading.Event()
@@ -52,7 +53,10 @@ class Body:
                 self._shut.wait()
                 return
 
-    def shut_after(self, seconds: float) -> None:
+    def note_event(self) -> None:
+        self.events += 1
+
+    def drain_for(self, seconds: float) -> None:
         self.bound = seconds
         self._shut.set()
 

@@ -1,19 +1,14 @@
-"""One requests.Session: sends, maps every failure, hands body bytes on as they arrive.
-
-The only module that knows requests and urllib3. It knows nothing of completions.
-"""
+"""Transport: requests go out, whatever goes wrong comes back as one of our exceptions."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import re
-import threading
+import time
 import weakref
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -22,9 +17,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from ._version import __version__
-from ._wire import errors
-from .exceptions import (
+from chatserver_sdk._version import __version__
+from chatserver_sdk._wire import errors
+from chatserver_sdk.exceptions import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -35,14 +30,12 @@ from .exceptions import (
     TransportError,
 )
 
-if TYPE_CHECKING:
-    from .models import Model
+from .body import ByteBody
+from .timeouts import Timeout
 
-_READ_SIZE = 65536
-_LONGEST_CONNECT = 10.0
-_DEFAULT_STREAM_IDLE = 300.0
-# A socket's time-out counts milliseconds in a C int: 24 days. "For ever" is None.
-_LONGEST_TIMEOUT = 2_000_000.0
+if TYPE_CHECKING:
+    from chatserver_sdk.models import Model
+
 _POOL_SIZE = 64
 _USER_AGENT = f"chatserver-sdk/{__version__} python/{platform.python_version()}"
 
@@ -52,41 +45,11 @@ _ReadTimeout = urllib3.exceptions.ReadTimeoutError
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError)
 
 
-class _DefaultSeconds(int):
-    """A number that remembers that nobody chose it."""
-
-
 class _DefaultText(str):
     """The same for a text."""
 
 
-DEFAULT_TIMEOUT: int = _DefaultSeconds(30)
 DEFAULT_BASE_URL: str = _DefaultText("http://localhost:3284")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds to wait: for a connection, for an answer, between two bytes of a stream."""
-
-    connect: float | None
-    read: float | None
-    idle: float | None
-
-    @classmethod
-    def of(cls, timeout: float | None) -> Limits:
-        """The limits that one number stands for; None is no limit."""
-        if timeout is None:
-            return cls(None, None, None)
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}")
-        if not 0 < timeout < math.inf:
-            raise ConfigurationError(f"timeout must be a positive number of seconds: {timeout!r}")
-        seconds = float(min(timeout, _LONGEST_TIMEOUT))
-        # Between two events of an answer minutes can pass while tools run.
-        chosen = not isinstance(timeout, _DefaultSeconds)
-        return cls(
-            min(seconds, _LONGEST_CONNECT), seconds, seconds if chosen else _DEFAULT_STREAM_IDLE
-        )
 
 
 class _BearerAuth(AuthBase):
@@ -102,54 +65,6 @@ class _BearerAuth(AuthBase):
         return "<bearer key>"
 
 
-class ByteBody:
-    """The body of an answer that is still arriving."""
-
-    def __init__(self, response: requests.Response, limits: Limits, url: str) -> None:
-        self.headers: Mapping[str, str] = response.headers
-        self._response = response
-        self._limits = limits
-        self._url = url
-        self._timer: threading.Timer | None = None
-
-    def iter_bytes(self) -> Iterator[bytes]:
-        """The bytes, the moment they arrive. Raises TransportError when they are cut."""
-        # iter_content() fills its buffer first, which holds tokens back on bodies that are not
-        # chunked; read1() returns what one recv() gave.
-        read1 = self._response.raw.read1
-        try:
-            while chunk := read1(_READ_SIZE, decode_content=True):
-                yield chunk
-        except urllib3.exceptions.ReadTimeoutError as exc:
-            raise APITimeoutError(
-                f"the stream from {self._url} was silent for {_seconds(self._limits.idle)}",
-                kind="idle",
-            ) from exc
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as exc:
-            # The last two: another thread closed the file underneath.
-            raise APIConnectionError(f"the connection to {self._url} broke off") from exc
-
-    def shut_after(self, seconds: float) -> None:
-        """End a read that still waits after so long; what has arrived is still handed out."""
-        self._timer = threading.Timer(seconds, self.shut)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def shut(self) -> None:
-        """End a read that another thread is waiting in, at once."""
-        try:
-            self._response.raw.shutdown()
-        except (OSError, ValueError, RuntimeError, TypeError):
-            # Closed already or at this moment, or back in the pool: there is no read to end.
-            return
-
-    def close(self) -> None:
-        """Give the connection back; safe to call twice."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._response.close()
-
-
 class Transport:
     """Sends requests to one server with one key."""
 
@@ -157,7 +72,7 @@ class Transport:
         self,
         base_url: str,
         api_key: str | None,
-        timeout: float | None,
+        timeout: float | Timeout | None,
         session: requests.Session | None,
     ) -> None:
         if isinstance(base_url, _DefaultText):
@@ -165,7 +80,7 @@ class Transport:
         if api_key is None:
             api_key = os.environ.get("CHATSERVER_API_KEY")
         self.base_url = normalize_base_url(base_url)
-        self.limits = Limits.of(timeout)
+        self.timeout = Timeout.of(timeout)
         self.shown_url = _without_userinfo(self.base_url)
         self._auth = _BearerAuth(_checked_key(api_key)) if api_key else None
         if session is not None and not callable(getattr(session, "request", None)):
@@ -198,8 +113,9 @@ class Transport:
 
     def open_stream(self, path: str, body: Model) -> ByteBody:
         """POST, and the body of a successful answer as it arrives."""
+        begun_at = time.monotonic()
         response = self._send("POST", path, None, body, stream=True)
-        opened = ByteBody(response, self.limits, self.shown_url)
+        opened = ByteBody(response, self.timeout, self.shown_url, begun_at)
         self._bodies.add(opened)
         return opened
 
@@ -224,7 +140,7 @@ class Transport:
         headers = {"Accept": "text/event-stream" if stream else "application/json"}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        patience = self.limits.idle if stream else self.limits.read
+        patience = self.timeout.idle if stream else self.timeout.read
         try:
             response = self.session.request(
                 method,
@@ -233,7 +149,7 @@ class Transport:
                 data=content,
                 headers=headers,
                 auth=self._auth,
-                timeout=(self.limits.connect, patience),
+                timeout=(self.timeout.connect, patience),
                 stream=stream,
                 # A redirected POST would arrive as a GET without its body.
                 allow_redirects=method == "GET",
@@ -266,7 +182,7 @@ class Transport:
         where = f"the server at {self.shown_url}"
         cause = exc.args[0] if exc.args else None
         if isinstance(exc, requests.ConnectTimeout):
-            return _timeout(where, "could not be reached", self.limits.connect, "connect")
+            return _timeout(where, "could not be reached", self.timeout.connect, "connect")
         # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
         if isinstance(exc, requests.Timeout) or isinstance(cause, _ReadTimeout):
             return _timeout(where, "did not answer", patience, "read")
