@@ -91,3 +91,22 @@ class EndlessAgent(Agent):
                 yield self._word
         finally:
             self.over.set()
+
+
+class StubbornAgent(Agent):
+    """Says a word and then takes no notice of being stopped, until its gate is opened."""
+
+    name = "stubborn"
+    description = "Does not stop."
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+
+    async def answer(self, question: Question) -> AsyncGenerator[str | Event, None]:
+        yield "no "
+        while True:
+            try:
+                await self.gate.passed()
+                return
+            except asyncio.CancelledError:
+                continue

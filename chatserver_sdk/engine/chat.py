@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from uuid import uuid4
 
@@ -19,7 +19,6 @@ from chatserver_sdk.models import (
     ChatSessionDetailResponse,
     ChatSessionListResponse,
     Message,
-    MessageRole,
     Principal,
     UsageInfo,
 )
@@ -28,6 +27,7 @@ from chatserver_sdk.models.events import (
     Event,
     MessageStored,
     TextDelta,
+    ThoughtDelta,
     TurnCancelled,
     TurnCompleted,
     TurnFailed,
@@ -40,6 +40,7 @@ from chatserver_sdk.storage import NotFound, Store, sessions, turns
 from .asking import Asked, plan, resolve
 from .catalogue import Catalogue
 from .errors import Forbidden, ShuttingDown
+from .outcome import Outcome, answer_of, count, end_of
 from .transcript import choose_new
 from .turn import CANCELLED, COMPLETED, FAILED, RUNNING, STATE_AFTER, Turn
 
@@ -50,16 +51,11 @@ _log = logging.getLogger(__name__)
 _EVENTS_PER_SLICE = 32
 _EVENTS_PER_PAUSE = 1024
 _PAUSE = 0.001
+# What an agent thinks counts as well. Words may be empty, so there is a bound on both.
 _LONGEST_ANSWER = 8_000_000
-
-
-@dataclass
-class _Outcome:
-    """How an agent's work ended: the event that says so, and the state that is stored."""
-
-    event: Event
-    state: str
-    usage: UsageInfo | None = None
+_MOST_EVENTS = 500_000
+# How long an agent may take to stop; a process that ends cannot wait for one that never does.
+_PATIENCE = 5.0
 
 
 class ChatService:
@@ -72,13 +68,16 @@ class ChatService:
         *,
         resume_window: float = 60.0,
         context_size: int = 200,
+        patience: float = _PATIENCE,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._resume_window = resume_window
         self._context_size = context_size
+        self._patience = patience
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
         self._orphans: dict[Turn, asyncio.TimerHandle] = {}
+        self._unstored: dict[str, turns.TurnEnd] = {}
         self._closing = False
 
     async def start(self) -> None:
@@ -157,13 +156,29 @@ class ChatService:
             self._stop(turn)
 
     async def close(self, grace: float = 0.0) -> None:
-        """Begin nothing new; give running turns some seconds, then interrupt them."""
+        """Begin nothing new; give running turns some seconds, then interrupt them.
+
+        An agent that does not stop even then is left behind.
+        """
         self._closing = True
         if self._tasks and grace > 0:
             await asyncio.wait(list(self._tasks.values()), timeout=grace)
-        running = list(self._tasks.values())
         self.interrupt()
-        await asyncio.gather(*running, return_exceptions=True)
+        await self._wait_for_ends()
+        try:
+            await self._store_late()
+        except Exception:
+            _log.exception("%d turns could not be stored as ended", len(self._unstored))
+
+    async def _wait_for_ends(self) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=self._patience)
+        for turn in self._tasks:
+            if not turn.is_ending:
+                _log.error("turn %s did not end: its agent (%s) does not stop", turn.id, turn.model)
+        # The store has bounds of its own, and an answer that waits for it is not to be lost.
+        storing = [task for turn, task in self._tasks.items() if turn.is_ending]
+        await asyncio.gather(*storing, return_exceptions=True)
 
     def _check_may_read(self, principal: Principal, user_id: str) -> None:
         if not principal.may_act_for(user_id):
@@ -205,19 +220,21 @@ class ChatService:
         question = replace(asked.question, messages=context)
         outcome = await self._run_agent(turn, asked.agent, question)
         turn.is_ending = True
-        outcome.usage = outcome.usage or _count(question, turn.text)
+        text = turn.text
+        outcome.usage = outcome.usage or count(question, text)
         if isinstance(outcome.event, TurnCompleted):
             outcome.event.usage = outcome.usage
-        await self._settle(turn, outcome, next_index)
+        await self._settle(turn, outcome, answer_of(turn, outcome, text, next_index))
 
     async def _open(self, turn: Turn, asked: Asked) -> tuple[list[Message], int]:
         if not turn.is_stored:
             return list(asked.request.messages), 0
+        await self._store_late()
         planned = plan(asked, turn.id, self._context_size)
         begun = await self._store.write(turns.begin, planned, choose_new)
         return begun.context, begun.next_index
 
-    async def _run_agent(self, turn: Turn, agent: Agent, question: Question) -> _Outcome:
+    async def _run_agent(self, turn: Turn, agent: Agent, question: Question) -> Outcome:
         """Let the agent speak; how it ended, whatever it does."""
         try:
             async with aclosing(agent.answer(question)) as saying:
@@ -225,14 +242,14 @@ class ChatService:
         except asyncio.CancelledError:
             if self._closing:
                 message = "the server was stopped before the answer was whole"
-                return _Outcome(TurnFailed(message, "interrupted", 503), "interrupted")
-            return _Outcome(TurnCancelled(), CANCELLED)
+                return Outcome(TurnFailed(message, "interrupted", 503), "interrupted")
+            return Outcome(TurnCancelled(), CANCELLED)
         except (Exception, SystemExit):
             # An agent is anybody's code: what it raises ends its turn and nothing else.
             _log.exception("agent %s failed in turn %s", agent.name, turn.id)
-            return _Outcome(TurnFailed("the agent failed; its answer ends here"), FAILED)
+            return Outcome(TurnFailed("the agent failed; its answer ends here"), FAILED)
 
-    async def _listen(self, turn: Turn, saying: AsyncIterator[str | Event]) -> _Outcome:
+    async def _listen(self, turn: Turn, saying: AsyncIterator[str | Event]) -> Outcome:
         usage: UsageInfo | None = None
         length = 0
         async for said in saying:
@@ -242,24 +259,24 @@ class ChatService:
                 continue
             if isinstance(event, TERMINAL):
                 usage = usage or getattr(event, "usage", None)
-                return _Outcome(event, STATE_AFTER[type(event)], usage)
-            length += len(event.text) if isinstance(event, TextDelta) else 0
-            if length > _LONGEST_ANSWER:
-                return _Outcome(TurnFailed("the answer is too long", "answer_too_long"), FAILED)
+                return Outcome(event, STATE_AFTER[type(event)], usage)
+            length += len(event.text) if isinstance(event, (TextDelta, ThoughtDelta)) else 0
+            if length > _LONGEST_ANSWER or len(turn.log) >= _MOST_EVENTS:
+                return Outcome(TurnFailed("the answer is too long", "answer_too_long"), FAILED)
             turn.emit(event)
             if event.seq % _EVENTS_PER_SLICE == 0:
                 await asyncio.sleep(0 if event.seq % _EVENTS_PER_PAUSE else _PAUSE)
-        return _Outcome(TurnCompleted(), COMPLETED, usage)
+        return Outcome(TurnCompleted(), COMPLETED, usage)
 
-    async def _settle(self, turn: Turn, outcome: _Outcome, next_index: int) -> None:
+    async def _settle(self, turn: Turn, outcome: Outcome, answer: ChatMessageRecord | None) -> None:
         """Store the answer, then say that it is whole."""
-        answer = _answer(turn, outcome, next_index)
         closing: list[Event] = [Usage(outcome.usage or UsageInfo()), outcome.event]
         if answer is not None:
             closing.insert(0, MessageStored(answer))
         turn.number(closing)
         try:
-            await self._store.write(turns.finish, _end(turn, outcome, answer, closing))
+            end = end_of(turn, outcome, answer, [*turn.log, *closing])
+            await self._store.write(turns.finish, end)
         except Exception:
             # Whatever was in the way: readers wait for an end, and so does the session.
             _log.exception("the answer of turn %s could not be stored", turn.id)
@@ -270,12 +287,24 @@ class ChatService:
 
     async def _give_up(self, turn: Turn) -> Event:
         failed = TurnFailed("the answer could not be stored", "store_unavailable", 503)
-        end = replace(_end(turn, _Outcome(failed, FAILED), None, []), events=[])
+        end = end_of(turn, Outcome(failed, FAILED))
         try:
             await self._store.write(turns.finish, end)
         except Exception:
             _log.exception("the end of turn %s could not be stored either", turn.id)
+            # Its session would be busy for ever.
+            if turn.is_stored:
+                self._unstored[turn.id] = end
         return failed
+
+    async def _store_late(self) -> None:
+        """Store the ends that could not be stored before. Raises what the store raises."""
+        if not (ends := list(self._unstored.values())):
+            return
+        await self._store.write(turns.finish_late, ends)
+        for end in ends:
+            # Somebody else who asks at the same moment may have been faster.
+            self._unstored.pop(end.turn_id, None)
 
 
 def _event(said: str | Event) -> Event:
@@ -291,55 +320,6 @@ def _event(said: str | Event) -> Event:
         # Half an emoji, as some upstream servers cut their pieces: the rest of the text is good.
         event.text = event.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return event
-
-
-def _answer(turn: Turn, outcome: _Outcome, next_index: int) -> ChatMessageRecord | None:
-    """What is to stand in the history: nothing of a turn that failed, its question can be asked
-    again; what had been said of one that was stopped."""
-    is_said = outcome.state == COMPLETED or (outcome.state == CANCELLED and turn.text)
-    if not turn.is_stored or not is_said:
-        return None
-    return ChatMessageRecord(
-        id=str(uuid4()),
-        message_index=next_index,
-        role=MessageRole.ASSISTANT,
-        created_at=_now(),
-        content=turn.text,
-        metadata={"turn_id": turn.id, "finish_reason": _finish_reason(outcome)},
-        tokens=outcome.usage.completion_tokens if outcome.usage else None,
-        session_id=turn.session_id,
-    )
-
-
-def _end(
-    turn: Turn, outcome: _Outcome, answer: ChatMessageRecord | None, closing: list[Event]
-) -> turns.TurnEnd:
-    failed = outcome.event if isinstance(outcome.event, TurnFailed) else None
-    return turns.TurnEnd(
-        turn_id=turn.id,
-        session_id=turn.session_id if turn.is_stored else None,
-        state=outcome.state,
-        now=_now(),
-        finish_reason=_finish_reason(outcome),
-        error_code=failed.code if failed else None,
-        error_message=failed.message if failed else None,
-        usage=outcome.usage or UsageInfo(),
-        answer=answer,
-        events=[encode_event(event) for event in (*turn.log, *closing)] if turn.is_stored else [],
-    )
-
-
-def _finish_reason(outcome: _Outcome) -> str:
-    event = outcome.event
-    return event.finish_reason if isinstance(event, TurnCompleted) else outcome.state
-
-
-def _count(question: Question, answer: str) -> UsageInfo:
-    """What it cost, in words: agents with a tokenizer say it themselves."""
-    asked = sessions.count_words(question.system_prompt or "")
-    asked += sum(sessions.count_words(message.text) for message in question.messages)
-    said = sessions.count_words(answer)
-    return UsageInfo(asked, said, asked + said)
 
 
 def _shutting_down() -> ShuttingDown:

@@ -6,8 +6,10 @@ it. Nothing here knows how a protocol writes an event.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any, ClassVar
 
 from chatserver_sdk.exceptions import DecodeError
@@ -183,3 +185,60 @@ def decode_event(raw: dict[str, Any]) -> Event:
     if kind is None:
         raise DecodeError(f"there is no event of type {raw.get('type')!r}")
     return kind.from_dict({key: value for key, value in raw.items() if key != "type"})
+
+
+_TEXT_RUN = "text_deltas"
+
+
+@dataclass
+class _TextRun(Model):
+    """Pieces of text that were said one after the other, as a log keeps them."""
+
+    seq: int
+    at: datetime | None
+    texts: list[str]
+
+
+def encode_log(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """What a turn said as stored JSON objects.
+
+    A word is much smaller than what stands around it: a run of texts is one object, and only the
+    first of them keeps its time.
+    """
+    encoded: list[dict[str, Any]] = []
+    for place, numbered in groupby(enumerate(events), _place_in_run):
+        run = [event for _, event in numbered]
+        if place is None or len(run) == 1:
+            encoded.extend(encode_event(event) for event in run)
+        else:
+            encoded.append(_encode_run(run))
+    return encoded
+
+
+def decode_log(raw: Iterable[dict[str, Any]]) -> list[Event]:
+    """The inverse of encode_log, but for the times within a run. Raises DecodeError."""
+    events: list[Event] = []
+    for item in raw:
+        if item.get("type") != _TEXT_RUN:
+            events.append(decode_event(item))
+            continue
+        run = _TextRun.from_dict(item)
+        events.extend(
+            TextDelta(text, seq=n, at=run.at) for n, text in enumerate(run.texts, run.seq)
+        )
+    return events
+
+
+def _place_in_run(numbered: tuple[int, Event]) -> int | None:
+    """The same for texts whose numbers follow each other; None for what stands alone."""
+    index, event = numbered
+    # What a newer server has added to an event has no place in a run.
+    is_plain = type(event) is TextDelta and not event.__dict__.get("_extra")
+    return event.seq - index if is_plain else None
+
+
+def _encode_run(run: list[Event]) -> dict[str, Any]:
+    encoded = {**encode_event(run[0]), "type": _TEXT_RUN}
+    del encoded["text"]
+    encoded["texts"] = [event.text for event in run if isinstance(event, TextDelta)]
+    return encoded

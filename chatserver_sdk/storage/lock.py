@@ -25,11 +25,12 @@ def exclusive(location: str) -> Iterator[None]:
     Raises StoreUnavailable where another server has it.
     """
     path = file_of(location)
+    if path is not None:
+        make_folder(path)
     # What cannot be a store is refused by whoever opens it, and needs no file beside it.
-    if path is None or path.is_dir():
+    if path is None or path.is_dir() or not path.parent.is_dir():
         yield
         return
-    make_folder(path)
     with closing(_locked(path)):
         yield
 
@@ -46,6 +47,8 @@ def _locked(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             beside, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
+        # Nothing is ever written, so no journal need lie beside the file.
+        connection.execute("PRAGMA journal_mode=MEMORY")
         connection.execute("BEGIN EXCLUSIVE")
         # By its name: on POSIX, to open and close a file drops this process's locks on it.
         os.chmod(beside, 0o600)
@@ -58,7 +61,7 @@ def _locked(path: Path) -> sqlite3.Connection:
 
 def _sentence(path: Path, exc: Exception) -> str:
     # Not sqlite_errorcode, which Python 3.10 does not have.
-    if "locked" in str(exc):
+    if isinstance(exc, sqlite3.OperationalError) and "locked" in str(exc):
         return (
             f"the database {path} is in use by another chatserver;"
             " give this one its own with --db"

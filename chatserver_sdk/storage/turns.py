@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary, Message, UsageInfo
+from chatserver_sdk.models.events import Event, encode_log
 
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound
@@ -40,7 +41,10 @@ class BegunTurn:
 
 @dataclass
 class TurnEnd:
-    """How a turn ended. session_id None: a turn that is not stored, only counted."""
+    """How a turn ended. session_id None: a turn that is not stored, only counted.
+
+    log: what it said; it is encoded by the thread that writes it.
+    """
 
     turn_id: str
     session_id: str | None
@@ -51,7 +55,7 @@ class TurnEnd:
     error_message: str | None = None
     usage: UsageInfo = field(default_factory=UsageInfo)
     answer: ChatMessageRecord | None = None
-    events: list[dict[str, Any]] = field(default_factory=list)
+    log: Sequence[Event] = ()
 
 
 def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> BegunTurn:
@@ -103,6 +107,13 @@ def finish(connection: Connection, end: TurnEnd) -> None:
             tokens_out=sessions.c.tokens_out + end.usage.completion_tokens,
         )
     )
+
+
+def finish_late(connection: Connection, ends: Sequence[TurnEnd]) -> None:
+    """Store ends that could not be stored in their time, unless their turns have ended since."""
+    for end in ends:
+        if connection.scalar(select(turns.c.state).where(turns.c.id == end.turn_id)) == "running":
+            finish(connection, end)
 
 
 def interrupt_running(connection: Connection, now: datetime) -> int:
@@ -168,7 +179,8 @@ def _close_turn(connection: Connection, end: TurnEnd) -> None:
             ended_at=end.now,
         )
     )
-    connection.execute(insert(turn_logs), {"turn_id": end.turn_id, "events": end.events})
+    logged = {"turn_id": end.turn_id, "events": encode_log(end.log)}
+    connection.execute(insert(turn_logs), logged)
 
 
 def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 # Long enough for any machine; who waits so long waits for something that does not come.
@@ -125,6 +125,27 @@ class ChatserverProcess:
             chunk = b""
         self._output += chunk
         return bool(chunk)
+
+
+def first_to_end(servers: Sequence[ChatserverProcess]) -> ChatserverProcess:
+    """Which of them ends first, by itself."""
+    with ExitStack() as opened:
+        handles = {}
+        for server in servers:
+            handle = os.pidfd_open(server.pid)
+            opened.callback(os.close, handle)
+            handles[handle] = server
+        ended, _, _ = select.select(list(handles), [], [], BOUND)
+    assert ended, f"none of them ended within {BOUND} s"
+    return handles[ended[0]]
+
+
+def in_use(database: Path) -> str:
+    """What a server says whose database another one has."""
+    return (
+        f"the database {database} is in use by another chatserver;"
+        " give this one its own with --db"
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import socket
@@ -10,18 +11,27 @@ import stat
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from chatserver_process import BOUND, COMMAND, ChatserverProcess, clean_environment
+from chatserver_process import (
+    BOUND,
+    COMMAND,
+    ChatserverProcess,
+    clean_environment,
+    first_to_end,
+    in_use,
+)
 from chatserver_sdk import ChatServerClient, ForbiddenError, UnauthorizedError
+from chatserver_sdk.engine import KeyRing
 from chatserver_sdk.server import Settings, Started, process, serve as serving
-from chatserver_sdk.storage import StoreUnavailable
+from chatserver_sdk.storage import StoreUnavailable, open_store
 from chatserver_sdk.testing import running_server
 
-KEY = re.compile(r"csk_[\w-]{43}")
+KEY = re.compile(r"csk_[0-9a-f]{8}_[\w-]{43}")
 Serve = Callable[..., ChatserverProcess]
 
 
@@ -57,6 +67,10 @@ def bytes_of_store(database: Path) -> bytes:
     """Everything that is on disk of a store, its write-ahead log included."""
     files = [database, *database.parent.glob(f"{database.name}-*")]
     return b"".join(path.read_bytes() for path in files)
+
+
+def names_of_store(database: Path) -> list[str]:
+    return sorted(path.name for path in database.parent.glob(f"{database.name}*"))
 
 
 def assert_administrators_key(url: str, key: str) -> None:
@@ -124,12 +138,27 @@ def test_first_key_on_a_terminal(serve: Serve, tmp_path: Path) -> None:
     (key,) = KEY.findall(first.output)
     assert_administrators_key(url, key)
     assert first.end() == 0
-    assert sorted(path.name for path in tmp_path.glob("chat.db*")) == ["chat.db"]
+    assert names_of_store(database) == ["chat.db", "chat.db.lock"]
     assert key.encode() not in bytes_of_store(database)
     second = serve("--db", str(database), terminal=True)
     assert_administrators_key(second.wait_until_ready(), key)
     assert second.end() == 0
     assert "key" not in second.output
+
+
+def test_bootstrap_key_of_a_store_with_keys(serve: Serve, tmp_path: Path) -> None:
+    """A key that an old store does not know is not used, which is said; its own is known."""
+    database = str(tmp_path / "chat.db")
+    with running_server(db=database, api_key="the-first-one-that-counts"):
+        pass
+    known = serve("--db", database, CHATSERVER_BOOTSTRAP_KEY="the-first-one-that-counts")
+    assert_administrators_key(known.wait_until_ready(), "the-first-one-that-counts")
+    assert known.end() == 0
+    assert known.errors == ""
+    server = serve("--db", database, CHATSERVER_BOOTSTRAP_KEY="another-one")
+    assert_administrators_key(server.wait_until_ready(), "the-first-one-that-counts")
+    assert server.end() == 0
+    assert server.errors == "CHATSERVER_BOOTSTRAP_KEY is not used: the store has keys of its own.\n"
 
 
 def test_bootstrap_key(serve: Serve, tmp_path: Path) -> None:
@@ -140,7 +169,7 @@ def test_bootstrap_key(serve: Serve, tmp_path: Path) -> None:
     assert_administrators_key(server.wait_until_ready(), key)
     assert server.end() == 0
     assert "key" not in server.output + server.errors
-    assert [path.name for path in tmp_path.glob("chat.db*")] == ["chat.db"]
+    assert names_of_store(database) == ["chat.db", "chat.db.lock"]
     assert hash_of(key) in bytes_of_store(database)
     assert key.encode() not in bytes_of_store(database)
 
@@ -166,17 +195,19 @@ def test_key_file_of_a_store_in_memory(serve: Serve, home: Path) -> None:
 
 
 def test_two_servers_on_one_new_file(serve: Serve, tmp_path: Path) -> None:
-    """Started at once, they make one key between them, and it is the one in the file."""
+    """Started at once, one of them has the file, with one key; the other one says whose it is."""
     database = tmp_path / "chat.db"
     servers = [serve("--db", str(database)) for _ in range(2)]
-    urls = [server.wait_until_ready() for server in servers]
-    said = [server for server in servers if "API key is in" in server.output]
-    assert len(said) == 1
+    # Whoever is refused ends by itself, and what it was told is the first to come to an end.
+    refused = first_to_end(servers)
+    assert refused.wait() == 1
+    assert refused.output == ""
+    assert refused.errors == f"Error: {in_use(database)}\n"
+    (server,) = [each for each in servers if each is not refused]
+    url = server.wait_until_ready()
     assert [path.name for path in tmp_path.glob("*key*")] == ["chat.db.admin-key"]
-    key = (tmp_path / "chat.db.admin-key").read_text().strip()
-    for url in urls:
-        assert_administrators_key(url, key)
-    assert [server.end() for server in servers] == [0, 0]
+    assert_administrators_key(url, (tmp_path / "chat.db.admin-key").read_text().strip())
+    assert server.end() == 0
 
 
 def test_key_file_whose_name_is_taken(serve: Serve, tmp_path: Path) -> None:
@@ -202,14 +233,15 @@ def test_key_file_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_another_process_is_faster(tmp_path: Path) -> None:
-    """A key that another server's has forestalled is dropped, and not said to be any."""
+    """A key that another program's has forestalled is dropped, and not said to be any."""
     database = str(tmp_path / "chat.db")
     handle = process.Handle()
     dropped: list[str] = []
 
     def keep(key: str) -> Callable[[], None]:
-        with running_server(db=database):
-            return lambda: dropped.append(key)
+        with closing(open_store(database)) as store, ThreadPoolExecutor(1) as other:
+            assert other.submit(asyncio.run, KeyRing(store).create_first("theirs")).result()
+        return lambda: dropped.append(key)
 
     def stop(started: Started) -> None:
         assert started.key is None
@@ -248,6 +280,7 @@ def test_default_database(serve: Serve, home: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "chatserver.db",
         "chatserver.db.admin-key",
+        "chatserver.db.lock",
     ]
 
 
@@ -265,7 +298,8 @@ def test_development_mode(serve: Serve, home: Path) -> None:
     with ChatServerClient("", url) as stranger, pytest.raises(UnauthorizedError):
         stranger.list_models()
     assert server.end() == 0
-    assert [path.name for path in (home / "data" / "chatserver").iterdir()] == ["chatserver-dev.db"]
+    database = home / "data" / "chatserver" / "chatserver-dev.db"
+    assert sorted(database.parent.iterdir()) == [database, Path(f"{database}.lock")]
 
 
 def test_a_taken_port(serve: Serve) -> None:

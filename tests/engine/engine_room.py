@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -84,6 +85,25 @@ async def room(*agents: Agent, db: str = ":memory:", **options: Any) -> AsyncIte
     finally:
         await service.close()
         store.close()
+
+
+@asynccontextmanager
+async def held(store: Store) -> AsyncIterator[threading.Event]:
+    """While the store's writer is held up; setting the event lets it go on earlier."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: Any) -> None:
+        begun.set()
+        go_on.wait()
+
+    holding = asyncio.ensure_future(store.write(hold))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+        await holding
 
 
 async def laps(count: int = 50) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_room import Room, everything, in_room, kinds, laps, room
-from scripted_agents import EndlessAgent, Gate, ScriptedAgent
+from engine_room import Room, everything, held, in_room, kinds, laps, room
+from scripted_agents import EndlessAgent, Gate, ScriptedAgent, StubbornAgent
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.engine import ShuttingDown
@@ -250,26 +250,51 @@ def test_grace_can_be_cut_short() -> None:
     assert in_room(ScriptedAgent(NEVER), work=work) == ("failed", "interrupted")
 
 
+def test_an_agent_that_does_not_stop(caplog: pytest.LogCaptureFixture) -> None:
+    """Closing waits for it so long and no longer, and says which turn was left behind."""
+    agent = StubbornAgent()
+
+    async def work(room: Room) -> Any:
+        turn = await room.say("x")
+        await turn.read(1)
+        await room.close()
+        left = turn.state, (await room.rows(tables.turns))[0].state, turn.id in caplog.text
+        agent.gate.open()
+        await turn.end()
+        return left
+
+    assert in_room(agent, work=work, patience=0.001) == ("running", "running", True)
+
+
+def test_closing_waits_for_the_store() -> None:
+    """An answer that is being stored when the server stops is stored, however long it takes."""
+    gate = Gate()
+
+    async def work(room: Room) -> Any:
+        turn = await room.say("x")
+        async with held(room.store) as go_on:
+            gate.open()
+            while not turn.is_ending:
+                await asyncio.sleep(0)
+            closing = asyncio.ensure_future(room.close())
+            await laps()
+            is_waiting = not closing.done()
+            go_on.set()
+            await closing
+        return is_waiting, turn.state, await room.texts(turn)
+
+    expected = (True, "completed", ["x", "a"])
+    assert in_room(ScriptedAgent(gate, "a"), work=work, patience=0) == expected
+
+
 def busy_store(work: Callable[[Room, threading.Event], Awaitable[Any]]) -> Any:
     """What `work` gives while the store's writer is held up; it sets the event to let it go on."""
 
-    async def held(room: Room) -> Any:
-        begun, go_on = threading.Event(), threading.Event()
-
-        def hold(connection: Any) -> None:
-            begun.set()
-            go_on.wait()
-
-        holding = asyncio.ensure_future(room.store.write(hold))
-        while not begun.is_set():
-            await asyncio.sleep(0)
-        try:
+    async def hold(room: Room) -> Any:
+        async with held(room.store) as go_on:
             return await work(room, go_on)
-        finally:
-            go_on.set()
-            await holding
 
-    return in_room(EchoAgent(), work=held)
+    return in_room(EchoAgent(), work=hold)
 
 
 def test_who_asks_while_the_server_stops_is_told() -> None:

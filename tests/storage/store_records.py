@@ -15,6 +15,7 @@ from chatserver_sdk.models import (
     MessageRole,
     UsageInfo,
 )
+from chatserver_sdk.models.events import TextDelta
 from chatserver_sdk.storage import Store, open_store, turns
 
 R = TypeVar("R")
@@ -117,5 +118,5 @@ def ended(
         finish_reason="stop",
         usage=usage,
         answer=None if answer is None else record,
-        events=[{"type": "text_delta", "text": answer}],
+        log=[TextDelta(answer or "")],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +11,13 @@ from sqlalchemy import select, update
 from store_records import NOW, SECOND, USAGE, Db, ended, new_id, planned, said
 
 from chatserver_sdk.models import Message, MessageRole, UsageInfo
+from chatserver_sdk.models.events import (
+    TextDelta,
+    TurnCompleted,
+    TurnStarted,
+    decode_log,
+    encode_log,
+)
 from chatserver_sdk.storage import Conflict, NotFound, sessions, statistics, tables, turns
 
 
@@ -54,7 +62,37 @@ def test_a_turn_ends_with_its_answer(db: Db) -> None:
         4,
     )
     assert turn.ended_at == NOW + SECOND
-    assert [row.events for row in rows(db, tables.turn_logs)] == [end.events]
+    assert [row.events for row in rows(db, tables.turn_logs)] == [encode_log(end.log)]
+
+
+def test_a_long_log_takes_little_more_room_than_its_text(db: Db) -> None:
+    """What a turn said is stored with runs of text as one object, and can be read again."""
+    plan = planned("hello")
+    end = ended(plan, db.ask(plan))
+    words = [TextDelta("word ", seq=seq, at=NOW) for seq in range(2, 1002)]
+    end.log = [TurnStarted(seq=1, at=NOW), *words, TurnCompleted(seq=1002, at=NOW)]
+
+    db.write(turns.finish, end)
+
+    ((_, stored),) = rows(db, tables.turn_logs)
+    assert [item["type"] for item in stored] == ["turn_started", "text_deltas", "turn_completed"]
+    assert decode_log(stored) == end.log
+    assert len(json.dumps(stored, separators=(",", ":"))) < 2 * sum(len(w.text) for w in words)
+
+
+def test_what_is_settled_late_is_settled_once(db: Db) -> None:
+    """An end that comes late counts for a turn that still runs, and for no other."""
+    done, gone, lost = planned("done"), planned("gone"), planned("lost")
+    late = [ended(plan, db.ask(plan), None, state="failed") for plan in (done, gone, lost)]
+    db.write(turns.finish, ended(done, turns.BegunTurn([], 1)))
+    late[1].turn_id = new_id()
+
+    for _ in range(2):
+        db.write(turns.finish_late, late)
+
+    states = {turn.id: turn.state for turn in rows(db, tables.turns)}
+    assert states == {done.turn_id: "completed", gone.turn_id: "running", lost.turn_id: "failed"}
+    assert [day.requests for day in rows(db, tables.usage_days)] == [2]
 
 
 def test_a_failed_turn_leaves_its_question(db: Db) -> None:

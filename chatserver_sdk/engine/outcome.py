@@ -1,0 +1,79 @@
+"""How an agent's work ended, and what is stored of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from uuid import uuid4
+
+from chatserver_sdk.agents import Question
+from chatserver_sdk.models import ChatMessageRecord, MessageRole, UsageInfo
+from chatserver_sdk.models.events import Event, TurnCompleted, TurnFailed
+from chatserver_sdk.storage import sessions, turns
+
+from .turn import CANCELLED, COMPLETED, Turn
+
+
+@dataclass
+class Outcome:
+    """The event that says how it ended, and the state that is stored."""
+
+    event: Event
+    state: str
+    usage: UsageInfo | None = None
+
+
+def answer_of(
+    turn: Turn, outcome: Outcome, text: str, message_index: int
+) -> ChatMessageRecord | None:
+    """What is to stand in the history: nothing of a turn that failed, its question can be asked
+    again; what had been said of one that was stopped."""
+    is_said = outcome.state == COMPLETED or (outcome.state == CANCELLED and text)
+    if not turn.is_stored or not is_said:
+        return None
+    return ChatMessageRecord(
+        id=str(uuid4()),
+        message_index=message_index,
+        role=MessageRole.ASSISTANT,
+        created_at=datetime.now(timezone.utc),
+        content=text,
+        metadata={"turn_id": turn.id, "finish_reason": _finish_reason(outcome)},
+        tokens=outcome.usage.completion_tokens if outcome.usage else None,
+        session_id=turn.session_id,
+    )
+
+
+def end_of(
+    turn: Turn,
+    outcome: Outcome,
+    answer: ChatMessageRecord | None = None,
+    log: Sequence[Event] = (),
+) -> turns.TurnEnd:
+    """What the store is told."""
+    failed = outcome.event if isinstance(outcome.event, TurnFailed) else None
+    return turns.TurnEnd(
+        turn_id=turn.id,
+        session_id=turn.session_id if turn.is_stored else None,
+        state=outcome.state,
+        now=datetime.now(timezone.utc),
+        finish_reason=_finish_reason(outcome),
+        error_code=failed.code if failed else None,
+        error_message=failed.message if failed else None,
+        usage=outcome.usage or UsageInfo(),
+        answer=answer,
+        log=log,
+    )
+
+
+def count(question: Question, answer: str) -> UsageInfo:
+    """What it cost, in words: agents with a tokenizer say it themselves."""
+    asked = sessions.count_words(question.system_prompt or "")
+    asked += sum(sessions.count_words(message.text) for message in question.messages)
+    said = sessions.count_words(answer)
+    return UsageInfo(asked, said, asked + said)
+
+
+def _finish_reason(outcome: Outcome) -> str:
+    event = outcome.event
+    return event.finish_reason if isinstance(event, TurnCompleted) else outcome.state
