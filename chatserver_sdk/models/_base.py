@@ -74,9 +74,9 @@ class Model(DataClassJsonMixin):
     @classmethod
     def from_dict(cls: type[M], kvs: Any, *, infer_missing: bool = False) -> M:
         """Read a decoded JSON object. Raises DecodeError."""
-        if not isinstance(kvs, Mapping):
+        if type(kvs) is not dict and not isinstance(kvs, Mapping):
             raise DecodeError(f"{cls.__name__}: expected an object, got {_kind(kvs)}")
-        return plan_of(cls).read(cls, kvs)
+        return (cls.__dict__.get("_plan") or plan_of(cls)).read(cls, kvs)
 
     @classmethod
     def from_json(cls: type[M], s: str | bytes, **kw: Any) -> M:  # type: ignore[override]
@@ -96,15 +96,15 @@ class MappingModel(Model, Mapping[str, Any]):
     """A model that also works as the dict that the documents describe: `admins["count"]`."""
 
     def __getitem__(self, key: str) -> Any:
-        if key in plan_of(type(self)).names:
+        if key in plan_of(type(self)).fields:
             return getattr(self, key)
         return self.extra[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*plan_of(type(self)).names, *self.extra])
+        return iter([*plan_of(type(self)).fields, *self.extra])
 
     def __len__(self) -> int:
-        return len(plan_of(type(self)).names) + len(self.extra)
+        return len(plan_of(type(self)).fields) + len(self.extra)
 
 
 @dataclass(frozen=True)
@@ -116,38 +116,60 @@ class _Field:
     nullable: bool
     exclude: Callable[[Any], bool] | None
     alias: str | None
+    plain: tuple[type[Any], ...]
 
 
 class _Plan:
-    """How one class is read and written, worked out once."""
+    """How one class is read and written, worked out once.
+
+    Most values of an answer are right as they are: they are taken over in one go, and only what
+    is missing, null or of another type is looked at more closely.
+    """
 
     def __init__(self, cls: type[Any]) -> None:
         hints = get_type_hints(cls)
-        self.fields = [_plan_field(f, hints[f.name]) for f in dataclasses.fields(cls)]
-        self.names = [f.name for f in self.fields]
-        self.known = {*self.names, *(f.alias for f in self.fields if f.alias)}
+        self.fields = {f.name: _plan_field(f, hints[f.name]) for f in dataclasses.fields(cls)}
+        self.prefilled = {
+            f.name: None if f.default is MISSING else f.default
+            for f in dataclasses.fields(cls)
+            if f.default is not MISSING or self.fields[f.name].nullable
+        }
+        self.steps = [(f.name, f.plain, f.read) for f in self.fields.values()]
+        self.aliases = [f.alias for f in self.fields.values() if f.alias]
         self.finish: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
     def read(self, cls: type[M], raw: Mapping[str, Any]) -> M:
-        made = cls.__new__(cls)
-        values = made.__dict__
-        for f in self.fields:
+        values = {**self.prefilled, **raw}
+        for name, plain, read in self.steps:
+            value = values.get(name)
+            if type(value) in plain:
+                continue
             try:
-                values[f.name] = _read_field(f, raw)
+                values[name] = read(value) if value is not None else _fill(self.fields[name], raw)
             except (TypeError, ValueError, OverflowError) as exc:
                 # DecodeErrors of inner objects carry their own path already.
-                raise DecodeError(f"{cls.__name__}.{f.name}: {exc}") from exc
-        unknown = {key: raw[key] for key in raw if key not in self.known}
-        if unknown:
-            values["_extra"] = unknown
+                raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
+        if len(values) > len(self.steps):
+            self._set_aside(values)
+        made = object.__new__(cls)
+        made.__dict__ = values
         if self.finish is not None:
             self.finish(made)
         return made
 
+    def _set_aside(self, values: dict[str, Any]) -> None:
+        """Keep what the class does not know apart from what it does."""
+        others = [key for key in values if key not in self.fields]
+        unknown = {key: values.pop(key) for key in others}
+        for alias in self.aliases:
+            unknown.pop(alias, None)
+        if unknown:
+            values["_extra"] = unknown
+
     def write(self, model: Model) -> dict[str, Any]:
         values = model.__dict__
         written: dict[str, Any] = {}
-        for f in self.fields:
+        for f in self.fields.values():
             value = values[f.name]
             if f.exclude is None or not f.exclude(value):
                 written[f.name] = None if value is None else f.write(value)
@@ -175,7 +197,16 @@ def _plan_field(f: dataclasses.Field[Any], hint: Any) -> _Field:
         nullable=_accepts_none(hint),
         exclude=options.get("exclude"),
         alias=f.metadata.get("alias"),
+        # A field that may come by another name is always looked at.
+        plain=() if "alias" in f.metadata else _plain_types(hint),
     )
+
+
+def _plain_types(hint: Any) -> tuple[type[Any], ...]:
+    """The types of values that can stay as they are."""
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = [get_origin(option) or option for option in options]
+    return tuple(kind for kind in kinds if kind in (str, int, float, bool, dict, type(None)))
 
 
 def _default_of(f: dataclasses.Field[Any]) -> Callable[[], Any] | None:
@@ -186,12 +217,10 @@ def _default_of(f: dataclasses.Field[Any]) -> Callable[[], Any] | None:
     return None
 
 
-def _read_field(f: _Field, raw: Mapping[str, Any]) -> Any:
-    value = raw.get(f.name)
-    if value is None and f.alias is not None:
-        value = raw.get(f.alias)
-    if value is not None:
-        return f.read(value)
+def _fill(f: _Field, raw: Mapping[str, Any]) -> Any:
+    """What stands in a field that is null or not there."""
+    if f.alias is not None and raw.get(f.alias) is not None:
+        return f.read(raw[f.alias])
     if f.nullable and (f.name in raw or f.make_default is None):
         return None
     if f.make_default is None:
