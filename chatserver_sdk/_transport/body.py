@@ -43,12 +43,13 @@ class ByteBody:
         try:
             while chunk := read1(_READ_SIZE, decode_content=True):
                 yield chunk
-        except urllib3.exceptions.ReadTimeoutError as exc:
-            raise self._late("idle") from exc
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as exc:
-            # The last two: another thread closed the file underneath.
-            if self._expired is not None:
-                raise self._late(self._expired) from exc
+            # The last two: another thread closed the file underneath. The socket's own time-out
+            # and the watchdog may both be first.
+            timed_out = isinstance(exc, urllib3.exceptions.ReadTimeoutError)
+            late = "idle" if timed_out else self._expired
+            if late is not None:
+                raise self._late(late) from exc
             raise APIConnectionError(f"the connection to {self._url} broke off") from exc
         if self._expired is not None:
             raise self._late(self._expired)
