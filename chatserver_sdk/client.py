@@ -38,8 +38,8 @@ class ChatServerClient:
     api_key: else CHATSERVER_API_KEY from the environment. base_url: else CHATSERVER_BASE_URL; a
     trailing `/` or `/v1` is fine. timeout: seconds, for connecting (at most 10 of them), for an
     answer, and for the silence between two pieces of a stream; left alone, a stream may be silent
-    for 300 s. A Timeout says each by itself, and a total; None waits for ever. session: a requests session of your own, which stays yours to
-    close.
+    for 300 s. A Timeout says each by itself, and a total; None waits for ever. session: a
+    requests session of your own, which stays yours to close.
 
     Every method raises what `chatserver_sdk.exceptions` lists and nothing else.
     """

@@ -120,7 +120,10 @@ class APIConnectionError(TransportError, ConnectionError):
 
 
 class APITimeoutError(TransportError, TimeoutError):
-    """Time ran out. `kind` says which time: connect, read, idle (of a stream) or total."""
+    """Time ran out. `kind` says which time: connect, read, idle (of a stream) or total.
+
+    Of a stream that has begun it is the `__cause__` of StreamInterruptedError.
+    """
 
     def __init__(
         self,

@@ -54,6 +54,12 @@ class ByteBody:
         if self._expired is not None:
             raise self._late(self._expired)
 
+    def check_total(self) -> None:
+        """Raise APITimeoutError where the whole time went by before the first byte."""
+        if time.monotonic() >= self._total_due:
+            self.close()
+            raise self._late("total")
+
     def note_event(self) -> None:
         """An event has come: the idle time starts anew."""
         self._last_event = time.monotonic()

@@ -46,7 +46,7 @@ _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError)
 
 
 class _DefaultText(str):
-    """The same for a text."""
+    """A text that remembers that nobody chose it."""
 
 
 DEFAULT_BASE_URL: str = _DefaultText("http://localhost:3284")
@@ -116,6 +116,7 @@ class Transport:
         begun_at = time.monotonic()
         response = self._send("POST", path, None, body, stream=True)
         opened = ByteBody(response, self.timeout, self.shown_url, begun_at)
+        opened.check_total()
         self._bodies.add(opened)
         return opened
 
@@ -140,7 +141,7 @@ class Transport:
         headers = {"Accept": "text/event-stream" if stream else "application/json"}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        patience = self.timeout.idle if stream else self.timeout.read
+        patience = _least(self.timeout.idle if stream else self.timeout.read, self.timeout.total)
         try:
             response = self.session.request(
                 method,
@@ -185,7 +186,8 @@ class Transport:
             return _timeout(where, "could not be reached", self.timeout.connect, "connect")
         # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
         if isinstance(exc, requests.Timeout) or isinstance(cause, _ReadTimeout):
-            return _timeout(where, "did not answer", patience, "read")
+            kind: Literal["read", "total"] = "total" if patience == self.timeout.total else "read"
+            return _timeout(where, "did not answer", patience, kind)
         if isinstance(exc, requests.ConnectionError):
             return APIConnectionError(f"{where} {_reason(cause)}")
         if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
@@ -255,7 +257,7 @@ def _error_response(response: requests.Response) -> ErrorResponse:
 
 
 def _timeout(
-    where: str, what: str, seconds: float | None, kind: Literal["connect", "read"]
+    where: str, what: str, seconds: float | None, kind: Literal["connect", "read", "total"]
 ) -> TransportError:
     return APITimeoutError(f"{where} {what} within {_seconds(seconds)}", kind=kind)
 
@@ -274,6 +276,10 @@ def _reason(cause: Any) -> str:
 
 def _without_userinfo(url: str) -> str:
     return re.sub(r"^([\w+.-]*://)?[^/?#]*@", r"\1", url)
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _seconds(seconds: float | None) -> str:

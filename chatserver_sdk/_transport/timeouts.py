@@ -26,7 +26,7 @@ class Timeout:
 
     connect: for a connection. read: for an answer, and between two of its bytes. idle: between two
     events of a stream; signs of life do not count. total: for a streamed answer, from the call to
-    the last event.
+    the last event (headers that drip in are bounded byte by byte only).
 
     Raises ConfigurationError for what is no positive number.
     """

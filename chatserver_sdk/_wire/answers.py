@@ -68,7 +68,8 @@ class StreamedAnswer:
         if self.chunk is None:
             return None
         choices = self.chunk.get("choices")
-        known = [choice for choice in choices or () if isinstance(choice, Mapping)]
+        listed = choices if isinstance(choices, list) else []
+        known = [choice for choice in listed if isinstance(choice, Mapping)]
         return models.ChatCompletionChunk.from_dict({**self.chunk, "choices": known})
 
     def response(self) -> ChatCompletionResponse:
@@ -161,9 +162,9 @@ class _Choice:
         if key == "tool_calls":
             for call in value if isinstance(value, list) else ():
                 self._add_tool_call(call)
-        elif isinstance(value, str) and key != "role":
-            # Reasoning and refusals come in pieces, as the content does.
-            self._message[key] = self._message.get(key, "") + value
+        elif isinstance(value, str) and isinstance(known := self._message.get(key, ""), str):
+            # Reasoning and refusals come in pieces, as the content does; the role comes whole.
+            self._message[key] = value if key == "role" else known + value
         elif value is not None:
             self._message[key] = value
 
@@ -177,8 +178,15 @@ class _Choice:
         call["id"] = delta.get("id") or call["id"]
         function = delta.get("function")
         if isinstance(function, Mapping):
-            call["function"]["name"] += function.get("name") or ""
-            call["function"]["arguments"] += function.get("arguments") or ""
+            for key, said in call["function"].items():
+                call["function"][key] = said + _as_text(function.get(key))
+
+
+def _as_text(piece: Any) -> str:
+    """A piece of a name or of arguments; some servers send the arguments as the object."""
+    if isinstance(piece, str):
+        return piece
+    return json.dumps(piece) if isinstance(piece, (dict, list)) else ""
 
 
 def is_error(said: Any) -> bool:

@@ -40,7 +40,7 @@ def content_problem(content: Any, tool_calls: Any = None) -> tuple[str, str] | N
     if not isinstance(content, list):
         return "", "a string or a list of parts"
     if not content:
-        return "", "not empty"
+        return "", "a list that is not empty"
     for index, part in enumerate(content):
         if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
             return f"[{index}]", 'an object with a "type"'

@@ -52,6 +52,16 @@ def test_word_by_word(text: Any, pieces: list[str]) -> None:
     assert say(text) == pieces
 
 
+def test_very_many_words() -> None:
+    """They go several at a time, and still add up exactly; with a delay each goes alone."""
+    text = "a " * 100_000
+
+    pieces = say(text)
+
+    assert "".join(pieces) == text
+    assert 10_000 < len(pieces) <= 20_000
+
+
 def test_only_the_users_last_message_counts() -> None:
     """What the assistant, the system or the user said before is not repeated."""
     messages = [

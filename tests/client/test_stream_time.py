@@ -90,3 +90,25 @@ def test_a_timeout_as_it_is(wire_server: WireServer) -> None:
     wire_server.answers(event_stream(delta("Hi"), finished(), DONE))
     with ChatServerClient(base_url=wire_server.base_url, timeout=Timeout(idle=None)) as client:
         assert list(client.create_completion("m", "Hello", stream=True)) == ["Hi"]
+
+
+def test_a_total_that_is_over_before_the_answer_begins(wire_server: WireServer) -> None:
+    """A server that says nothing for so long is not waited for."""
+    seen = threading.Event()
+    wire_server.answers([UntilHangup(seen)])
+    with ChatServerClient(base_url=wire_server.base_url, timeout=Timeout(total=0.2)) as client:
+        with pytest.raises(APITimeoutError, match="within 0.2 s") as caught:
+            client.create_completion("m", "Hello", stream=True)
+    assert caught.value.kind == "total"
+    assert seen.wait(30)
+
+
+def test_a_total_that_was_spent_on_the_headers(wire_server: WireServer) -> None:
+    """Headers that drip in are waited for byte by byte; then it is too late all the same."""
+    drip = [step for _ in range(10) for step in (BEAT, b"X-Drip: 1\r\n")]
+    end = b"Content-Type: text/event-stream\r\nContent-Length: 0\r\n\r\n"
+    wire_server.answers([b"HTTP/1.1 200 OK\r\n", *drip, end])
+    with ChatServerClient(base_url=wire_server.base_url, timeout=Timeout(total=0.3)) as client:
+        with pytest.raises(APITimeoutError, match="took longer than 0.3 s") as caught:
+            client.create_completion("m", "Hello", stream=True)
+    assert caught.value.kind == "total"

@@ -6,12 +6,24 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatserver_sdk._wire import openai
 from chatserver_sdk._wire.openai import StreamedAnswer
 from chatserver_sdk._wire.sse import ServerSentEvent
-from chatserver_sdk.exceptions import DecodeError
+from chatserver_sdk.exceptions import ChatServerError, DecodeError
 from chatserver_sdk.models import ToolCall
+
+KEYS = st.sampled_from(
+    ["choices", "delta", "content", "tool_calls", "function", "arguments", "name", "index", "x"]
+    + ["usage", "id", "created", "logprobs", "finish_reason", "role", "error", "prompt_tokens"]
+)
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
 
 
 def fed(*deltas: Any, choices_asked: int = 1) -> StreamedAnswer:
@@ -46,13 +58,48 @@ def test_tool_calls_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [None, 5, {}, {"index": "x"}, {"function": None}, {"function": {"name": None}}]
+    "odd",
+    [
+        None,
+        5,
+        {},
+        {"index": "x"},
+        {"function": None},
+        {"function": {"name": None}},
+        {"function": {"name": 5, "arguments": 7}},
+    ],
 )
 def test_odd_tool_calls_break_nothing(odd: Any) -> None:
     """Whatever stands where a call should, the text around it arrives."""
     answer = fed(calling(odd), {"index": 0, "delta": {"tool_calls": odd, "content": "Hi"}})
     assert answer.text == "Hi"
     assert answer.response().choices[0].message.text == "Hi"
+
+
+def test_arguments_that_come_as_the_object() -> None:
+    """Some servers do not write it as text; then we do."""
+    answer = fed(calling({"id": "a", "function": {"name": "find", "arguments": {"q": 1}}}))
+    calls = answer.response().choices[0].message.tool_calls
+    assert calls is not None and calls[0].function.arguments == '{"q": 1}'
+
+
+def test_a_field_that_changes_its_type() -> None:
+    """A list gives way to text, and the text's pieces add up."""
+    answer = fed({"delta": {"x": [1]}}, {"delta": {"x": "s"}}, {"delta": {"x": "t"}})
+    assert answer.response().choices[0].message.extra["x"] == "st"
+
+
+@given(JSON, JSON)
+def test_any_chunk_and_any_delta(chunk: Any, delta: Any) -> None:
+    """Whatever JSON a server sends, nothing but our own exceptions comes of it."""
+    answer = StreamedAnswer({})
+    for said in (chunk, {"choices": [{"delta": delta}]}, {"choices": chunk}):
+        try:
+            answer.add(ServerSentEvent(json.dumps(said)))
+            answer.typed_chunk()
+            answer.response()
+        except ChatServerError:
+            continue
 
 
 def test_several_choices() -> None:
