@@ -40,10 +40,10 @@ def test_signs_of_life_are_no_events(wire_server: WireServer) -> None:
     """A stream on which nothing but comments arrives is silent."""
     pings = [step for _ in range(BEATS) for step in (BEAT, b": still here\n\n")]
     wire_server.answers(event_stream(delta("Hel"), *pings, delta("lo"), DONE))
-    error = interrupted(wire_server, Timeout(idle=0.3))
+    error = interrupted(wire_server, Timeout(idle=1))
     assert error.partial == "Hel"
     assert isinstance(error.__cause__, APITimeoutError) and error.__cause__.kind == "idle"
-    assert "was silent for 0.3 s" in error.message
+    assert "was silent for 1 s" in error.message
 
 
 @pytest.mark.parametrize("framing", ["chunked", "close_delimited"])
@@ -109,6 +109,6 @@ def test_a_total_that_was_spent_on_the_headers(wire_server: WireServer) -> None:
     end = b"Content-Type: text/event-stream\r\nContent-Length: 0\r\n\r\n"
     wire_server.answers([b"HTTP/1.1 200 OK\r\n", *drip, end])
     with ChatServerClient(base_url=wire_server.base_url, timeout=Timeout(total=0.3)) as client:
-        with pytest.raises(APITimeoutError, match="took longer than 0.3 s") as caught:
+        with pytest.raises(APITimeoutError, match="0.3 s") as caught:
             client.create_completion("m", "Hello", stream=True)
     assert caught.value.kind == "total"
