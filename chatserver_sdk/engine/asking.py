@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,6 +18,7 @@ from chatserver_sdk.models import (
 )
 from chatserver_sdk.storage.turns import TurnPlan
 
+from . import clock
 from .errors import Forbidden, InvalidRequest
 
 # Keys of a request's metadata that have a meaning; the others are kept with the session.
@@ -76,7 +76,7 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
 def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
     """What is to be stored of it before the agent runs."""
     assert asked.user_id is not None
-    now = datetime.now(timezone.utc)
+    now = clock.now()
     metadata = asked.request.metadata or {}
     session = ChatSessionSummary(
         id=asked.session_id,

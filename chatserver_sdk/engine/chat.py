@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from copy import copy
 from dataclasses import replace
-from datetime import datetime, timezone
 from uuid import uuid4
 
 from chatserver_sdk.agents import Agent, Question
@@ -37,6 +36,7 @@ from chatserver_sdk.models.events import (
 )
 from chatserver_sdk.storage import NotFound, Store, sessions, turns
 
+from . import clock
 from .asking import Asked, plan, resolve
 from .catalogue import Catalogue
 from .errors import Forbidden, ShuttingDown
@@ -82,7 +82,7 @@ class ChatService:
 
     async def start(self) -> None:
         """Settle what a process that died has left behind."""
-        await self._store.write(turns.interrupt_running, _now())
+        await self._store.write(turns.interrupt_running, clock.now())
 
     async def ask(self, request: ChatCompletionRequest, principal: Principal) -> Turn:
         """Begin a turn; its question is stored when this returns.
@@ -324,7 +324,3 @@ def _event(said: str | Event) -> Event:
 
 def _shutting_down() -> ShuttingDown:
     return ShuttingDown("the server is stopping; try again in a moment", "shutting_down")
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from datetime import datetime, timezone
 
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 from chatserver_sdk.storage import keys as verbs
 
+from . import clock
 from .errors import Unauthenticated
 
 FIRST_ADMIN = "admin@localhost"
@@ -48,7 +48,7 @@ class KeyRing:
     async def create_first(self, key: str) -> bool:
         """Store the first administrator's key; False where the store has keys already."""
         new = verbs.NewKey(hash_key(key), key_prefix(key), "first administrator", Role.ADMIN)
-        return await self._store.write(verbs.create_first, new, email=FIRST_ADMIN, now=_now())
+        return await self._store.write(verbs.create_first, new, email=FIRST_ADMIN, now=clock.now())
 
     async def exist(self) -> bool:
         """Whether the store holds any key."""
@@ -64,11 +64,7 @@ class KeyRing:
         if self._dev_admin is not None:
             return self._dev_admin
         # Looked up by its hash: how long that takes says nothing about the key.
-        principal = await self._store.read(verbs.find_principal, hash_key(key), _now())
+        principal = await self._store.read(verbs.find_principal, hash_key(key), clock.now())
         if principal is None:
             raise Unauthenticated("this API key is not valid", code="invalid_api_key")
         return principal
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

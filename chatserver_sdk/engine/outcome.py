@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from uuid import uuid4
 
 from chatserver_sdk.agents import Question
@@ -12,6 +11,7 @@ from chatserver_sdk.models import ChatMessageRecord, MessageRole, UsageInfo
 from chatserver_sdk.models.events import Event, TurnCompleted, TurnFailed
 from chatserver_sdk.storage import sessions, turns
 
+from . import clock
 from .turn import CANCELLED, COMPLETED, Turn
 
 
@@ -36,7 +36,7 @@ def answer_of(
         id=str(uuid4()),
         message_index=message_index,
         role=MessageRole.ASSISTANT,
-        created_at=datetime.now(timezone.utc),
+        created_at=clock.now(),
         content=text,
         metadata={"turn_id": turn.id, "finish_reason": _finish_reason(outcome)},
         tokens=outcome.usage.completion_tokens if outcome.usage else None,
@@ -56,7 +56,7 @@ def end_of(
         turn_id=turn.id,
         session_id=turn.session_id if turn.is_stored else None,
         state=outcome.state,
-        now=datetime.now(timezone.utc),
+        now=clock.now(),
         finish_reason=_finish_reason(outcome),
         error_code=failed.code if failed else None,
         error_message=failed.message if failed else None,

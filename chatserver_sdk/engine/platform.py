@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 
 from chatserver_sdk.models import (
     AdminListResponse,
@@ -16,6 +15,7 @@ from chatserver_sdk.models import (
 )
 from chatserver_sdk.storage import Store, admins, audit, statistics
 
+from . import clock
 from .catalogue import Catalogue
 from .errors import InvalidRequest
 
@@ -32,7 +32,7 @@ class PlatformService:
 
     async def stats(self) -> PlatformStats:
         """The figures of the whole platform."""
-        stats = await self._store.read(statistics.platform_stats, _now())
+        stats = await self._store.read(statistics.platform_stats, clock.now())
         stats.system_health = SystemHealth("healthy", active_agents=self._catalogue.names)
         return stats
 
@@ -55,21 +55,17 @@ class PlatformService:
             email=email,
             name=request.name or None,
             by=by.label,
-            now=_now(),
+            now=clock.now(),
         )
         return AdminResponse("added", email)
 
     async def remove_admin(self, email: str, by: Principal) -> AdminResponse:
         """Take the role away. Raises NotFound, and Conflict for the last administrator."""
         email = email.strip().lower()
-        await self._store.write(admins.remove_admin, email=email, by=by.label, now=_now())
+        await self._store.write(admins.remove_admin, email=email, by=by.label, now=clock.now())
         return AdminResponse("removed", email)
 
     async def audit_log(self, limit: int, offset: int) -> AuditLogResponse:
         """A page of the audit log, newest first."""
         entries = await self._store.read(audit.list_entries, limit=limit, offset=offset)
         return AuditLogResponse(entries, len(entries), limit, offset)
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from chatserver_sdk.models import UsageInfo
+
+from . import clock
 from chatserver_sdk.models.events import (
     TERMINAL,
     Event,
@@ -60,7 +61,7 @@ class Turn:
 
     def number(self, events: Sequence[Event]) -> None:
         """Give events that are about to be said their places and the time."""
-        now = datetime.now(timezone.utc)
+        now = clock.now()
         for seq, event in enumerate(events, len(self.log) + 1):
             event.seq = seq
             event.at = now

@@ -23,7 +23,7 @@ from chatserver_sdk.agents.backends.eliza import ElizaAgent
 from chatserver_sdk.storage import Store
 
 from .bodies import limited
-from .errors import REFUSALS, RequestRefused, invalid_request, json_response, refusal, response_for
+from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
 from .openapi import add_completions
 from .routes import catalogue, completions, history, platform
 from .services import Services

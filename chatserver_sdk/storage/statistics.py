@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
 from chatserver_sdk.models import PlatformStats
 
-from .tables import organizations, usage_days, users
+from .tables import day_of, organizations, usage_days, users
 
 _ACTIVE_WITHIN = timedelta(hours=24)
 _SUMS = (
@@ -19,7 +19,7 @@ _SUMS = (
 
 def platform_stats(connection: Connection, now: datetime) -> PlatformStats:
     """The figures; health, agents and MCP servers are the caller's to fill in."""
-    today = (now - datetime(1970, 1, 1, tzinfo=timezone.utc)).days
+    today = day_of(now)
     ever = connection.execute(select(*_SUMS)).one()
     this_day = connection.execute(select(*_SUMS).where(usage_days.c.day == today)).one()
     seen = users.c.last_seen_at >= now - _ACTIVE_WITHIN

@@ -45,6 +45,12 @@ class Timestamp(TypeDecorator[datetime]):
 # A Python None is stored as SQL NULL, not as JSON's null: there is one way to be absent.
 _JSON = JSON(none_as_null=True)
 
+
+def day_of(moment: datetime) -> int:
+    """The UTC day of an aware time, in days since 1970."""
+    return (moment - _EPOCH).days
+
+
 metadata = MetaData()
 
 # Everybody in whose name something was asked. session_count is kept, not counted.

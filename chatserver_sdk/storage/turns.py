@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -14,7 +14,7 @@ from chatserver_sdk.models.events import Event, encode_log
 
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound
-from .tables import messages, sessions, turn_logs, turns, usage_days
+from .tables import day_of, messages, sessions, turn_logs, turns, usage_days
 
 ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
 
@@ -219,7 +219,7 @@ def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageReco
 
 
 def _add_usage(connection: Connection, end: TurnEnd) -> None:
-    day = (end.now.astimezone(timezone.utc) - datetime(1970, 1, 1, tzinfo=timezone.utc)).days
+    day = day_of(end.now)
     added = connection.execute(
         update(usage_days)
         .where(usage_days.c.day == day)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from server_wire import COMPLETIONS, PLATFORM, SESSIONS, Api, check_refusal, request
