@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         ConfigurationError as ConfigurationError,
         ConflictError as ConflictError,
         DecodeError as DecodeError,
-        ErrorResponse as ErrorResponse,
         ForbiddenError as ForbiddenError,
         InternalServerError as InternalServerError,
         NotFoundError as NotFoundError,
@@ -61,17 +60,18 @@ if TYPE_CHECKING:
         ToolCall as ToolCall,
         UsageInfo as UsageInfo,
     )
-    from ._transport import Timeout as Timeout
+    from ._transport import RetryPolicy as RetryPolicy, Timeout as Timeout
+    from .raw import RawResponse as RawResponse
     from .streaming import CompletionStream as CompletionStream
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "_version": "__version__",
-        "_transport": "Timeout",
+        "_transport": "RetryPolicy Timeout",
         "client": "ChatServerClient create_client",
         "exceptions": "APIConnectionError APIStatusError APITimeoutError BadRequestError"
-        " ChatServerError ConfigurationError ConflictError DecodeError ErrorResponse ForbiddenError"
+        " ChatServerError ConfigurationError ConflictError DecodeError ForbiddenError"
         " InternalServerError NotFoundError RateLimitError ServiceUnavailableError"
         " StreamConsumedError StreamError StreamFailedError StreamInterruptedError TransportError"
         " UnauthorizedError UnprocessableEntityError",
@@ -80,6 +80,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
         " FunctionCall Message MessageRole ModelInfo ModelsResponse PlatformStats SystemHealth ToolCall"
         " UsageInfo",
+        "raw": "RawResponse",
         "streaming": "CompletionStream",
     },
 )

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _arguments as arguments
 from . import models
-from ._transport import DEFAULT_BASE_URL, DEFAULT_TIMEOUT, Timeout, Transport, path_segment
+from ._transport import (
+    DEFAULT_BASE_URL,
+    DEFAULT_TIMEOUT,
+    RetryPolicy,
+    Settings,
+    Timeout,
+    Transport,
+    path_of,
+    path_segment,
+)
+from ._transport.resuming import Resumption
 from ._wire import openai
+from .exceptions import BadRequestError
+from .raw import RawResponse
 from .streaming import CompletionStream
 
 if TYPE_CHECKING:
     import requests
+    from typing_extensions import Self, Unpack
 
     from ._arguments import Messages
+    from ._transport import CallOptions
+    from ._transport.settings import Key
     from .models import (
         AdminListResponse,
         AdminResponse,
         AuditLogResponse,
+        ChatCompletionRequest,
         ChatCompletionResponse,
         ChatSessionDetailResponse,
         ChatSessionListResponse,
@@ -27,6 +45,8 @@ if TYPE_CHECKING:
     )
 
 _COMPLETIONS = "/v1/chat/completions"
+_SESSIONS = "/atoms/chat/sessions"
+_AUDIT = "/api/v1/platform/audit"
 _ADMINS = "/api/v1/platform/admins"
 
 
@@ -35,24 +55,30 @@ class ChatServerClient:
 
     Use it as a context manager, or close it. It may be shared by threads.
 
-    api_key: else CHATSERVER_API_KEY from the environment. base_url: else CHATSERVER_BASE_URL; a
-    trailing `/` or `/v1` is fine. timeout: seconds, for connecting (at most 10 of them), for an
-    answer, and for the silence between two pieces of a stream; left alone, a stream may be silent
-    for 300 s. A Timeout says each by itself, and a total; None waits for ever. session: a
-    requests session of your own, which stays yours to close.
+    api_key: else CHATSERVER_API_KEY from the environment; a function is asked before each
+    request, for keys that change. base_url: else CHATSERVER_BASE_URL; a trailing `/` or `/v1` is
+    fine. timeout: seconds, for connecting (at most 10 of them), for an answer, and for the silence
+    between two pieces of a stream; left alone, a stream may be silent for 300 s. A Timeout says
+    each by itself, and a total; None waits for ever. max_retries: how often a call that failed
+    is sent again, where that is safe; or a RetryPolicy. session: a requests session of your own,
+    which stays yours to close.
 
-    Every method raises what `chatserver_sdk.exceptions` lists and nothing else.
+    Every method takes `extra_headers`, `extra_query`, `extra_body`, `timeout` and `max_retries`
+    for that call alone, and raises what `chatserver_sdk.exceptions` lists and nothing else.
+    A client that is pickled or copied holds the key, and opens connections of its own; so does
+    the child of a fork.
     """
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: Key | None = None,
         base_url: str = DEFAULT_BASE_URL,
         timeout: float | Timeout | None = DEFAULT_TIMEOUT,
         *,
+        max_retries: int | RetryPolicy = 2,
         session: requests.Session | None = None,
     ) -> None:
-        self._transport = Transport(base_url, api_key, timeout, session)
+        self._transport = Transport(Settings.of(base_url, api_key, timeout, max_retries), session)
 
     @property
     def session(self) -> requests.Session:
@@ -62,7 +88,33 @@ class ChatServerClient:
     @property
     def base_url(self) -> str:
         """Where the server is, without a trailing `/` or `/v1`."""
-        return self._transport.base_url
+        return self._transport.settings.base_url
+
+    def with_options(self, **options: Unpack[CallOptions]) -> Self:
+        """The same client with other settings, over the same connections.
+
+        Closing it closes the streams that were opened with it, and nothing of this one.
+        """
+        other = copy.copy(self)
+        other._transport = self._transport.with_options(options)
+        return other
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> RawResponse:
+        """The server's answer on a route that has no method here.
+
+        path: from the base URL on, for example "/api/v1/news". body: sent as JSON.
+        Raises BadRequestError for a path that cannot be, and what the server answers.
+        """
+        verb = arguments.text(method, "method").upper()
+        return self._transport.request(verb, path_of(path), query=query, body=body, options=options)
 
     def close(self) -> None:
         """Close every connection, those of streams that are still open included."""
@@ -75,7 +127,7 @@ class ChatServerClient:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<ChatServerClient {self._transport.shown_url}>"
+        return f"<ChatServerClient {self._transport.settings.shown_url}>"
 
     @overload
     def create_completion(
@@ -97,6 +149,7 @@ class ChatServerClient:
         allowed_tools: Sequence[str] | None = None,
         setting_sources: Sequence[str] | None = None,
         mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CallOptions],
     ) -> ChatCompletionResponse: ...
 
     @overload
@@ -119,6 +172,7 @@ class ChatServerClient:
         allowed_tools: Sequence[str] | None = None,
         setting_sources: Sequence[str] | None = None,
         mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CallOptions],
     ) -> CompletionStream: ...
 
     @overload
@@ -141,6 +195,7 @@ class ChatServerClient:
         allowed_tools: Sequence[str] | None = None,
         setting_sources: Sequence[str] | None = None,
         mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CallOptions],
     ) -> ChatCompletionResponse | CompletionStream: ...
 
     def create_completion(
@@ -162,6 +217,7 @@ class ChatServerClient:
         allowed_tools: Sequence[str] | None = None,
         setting_sources: Sequence[str] | None = None,
         mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CallOptions],
     ) -> ChatCompletionResponse | CompletionStream:
         """The model's answer to the messages: whole, or with stream=True as it arrives.
 
@@ -194,16 +250,30 @@ class ChatServerClient:
         }
         request.metadata = arguments.metadata_of(metadata, explicit, request.user)
         if stream:
-            return CompletionStream(self._transport.open_stream(_COMPLETIONS, request))
-        answer = self._transport.call("POST", _COMPLETIONS, body=request)
-        return openai.read_completion(answer)
+            return self._stream(request, options)
+        return self._transport.ask(
+            openai.read_completion, "POST", _COMPLETIONS, body=request, options=options
+        )
 
-    def list_models(self) -> ModelsResponse:
+    def resume_stream(self, cursor: str, **options: Unpack[CallOptions]) -> CompletionStream:
+        """The rest of a streamed answer behind `stream.cursor` of an earlier stream.
+
+        Its text is what comes behind the cursor; "<turn_id>:0" is the whole answer again. Raises
+        NotFoundError for a turn that is not known or not yours, APIStatusError 410 with the code
+        `resume_window_passed` when it is too late.
+        """
+        cursor = arguments.text(cursor, "cursor")
+        resume = Resumption(self._transport, _events_path, options, time.monotonic())
+        return CompletionStream(resume.open(cursor), resume, cursor=cursor)
+
+    def list_models(self, **options: Unpack[CallOptions]) -> ModelsResponse:
         """The models that the server offers."""
-        return models.ModelsResponse.from_dict(self._transport.call("GET", "/v1/models"))
+        return self._transport.ask(
+            models.ModelsResponse.from_dict, "GET", "/v1/models", options=options
+        )
 
     def list_sessions(
-        self, user_id: str, page: int = 1, page_size: int = 20
+        self, user_id: str, page: int = 1, page_size: int = 20, **options: Unpack[CallOptions]
     ) -> ChatSessionListResponse:
         """A page of a user's recorded sessions, the latest first; page_size is 1 to 100."""
         query = {
@@ -211,56 +281,82 @@ class ChatServerClient:
             "page": arguments.integer(page, "page"),
             "page_size": arguments.integer(page_size, "page_size"),
         }
-        answer = self._transport.call("GET", "/atoms/chat/sessions", query=query)
-        return models.ChatSessionListResponse.from_dict(answer)
+        read = models.ChatSessionListResponse.from_dict
+        return self._transport.ask(read, "GET", _SESSIONS, query=query, options=options)
 
-    def get_session(self, session_id: str, *, user_id: str) -> ChatSessionDetailResponse:
+    def get_session(
+        self, session_id: str, *, user_id: str, **options: Unpack[CallOptions]
+    ) -> ChatSessionDetailResponse:
         """A session with its transcript. NotFoundError also for another user's session."""
         session_id = arguments.identifier(session_id, "session_id")
-        path = f"/atoms/chat/sessions/{path_segment(session_id, 'session_id')}"
+        path = f"{_SESSIONS}/{path_segment(session_id, 'session_id')}"
         query = {"user_id": arguments.identifier(user_id, "user_id")}
-        answer = self._transport.call("GET", path, query=query)
-        return models.ChatSessionDetailResponse.from_dict(answer)
+        read = models.ChatSessionDetailResponse.from_dict
+        return self._transport.ask(read, "GET", path, query=query, options=options)
 
-    def get_platform_stats(self) -> PlatformStats:
+    def get_platform_stats(self, **options: Unpack[CallOptions]) -> PlatformStats:
         """Figures of the whole server. For administrators; others get ForbiddenError."""
-        return models.PlatformStats.from_dict(self._transport.call("GET", "/api/v1/platform/stats"))
+        read = models.PlatformStats.from_dict
+        return self._transport.ask(read, "GET", "/api/v1/platform/stats", options=options)
 
-    def list_admins(self) -> AdminListResponse:
+    def list_admins(self, **options: Unpack[CallOptions]) -> AdminListResponse:
         """The administrators; `["admins"]` and `["count"]` work as well. For administrators."""
-        return models.AdminListResponse.from_dict(self._transport.call("GET", _ADMINS))
+        return self._transport.ask(
+            models.AdminListResponse.from_dict, "GET", _ADMINS, options=options
+        )
 
-    def add_admin(self, workos_id: str, email: str, name: str = "") -> AdminResponse:
+    def add_admin(
+        self, workos_id: str, email: str, name: str = "", **options: Unpack[CallOptions]
+    ) -> AdminResponse:
         """Make somebody an administrator. For administrators; ConflictError if they are one."""
         request = models.AdminRequest(
             workos_id=arguments.text(workos_id, "workos_id"),
             email=arguments.text(email, "email"),
             name=arguments.optional_text(name, "name") or None,
         )
-        answer = self._transport.call("POST", _ADMINS, body=request)
-        return models.AdminResponse.from_dict(answer)
+        read = models.AdminResponse.from_dict
+        return self._transport.ask(read, "POST", _ADMINS, body=request, options=options)
 
-    def remove_admin(self, email: str) -> AdminResponse:
+    def remove_admin(self, email: str, **options: Unpack[CallOptions]) -> AdminResponse:
         """Take the role away again. For administrators; the last one cannot be removed."""
         path = f"{_ADMINS}/{path_segment(arguments.text(email, 'email'), 'email')}"
-        return models.AdminResponse.from_dict(self._transport.call("DELETE", path))
+        read = models.AdminResponse.from_dict
+        return self._transport.ask(read, "DELETE", path, options=options)
 
-    def get_audit_log(self, limit: int = 50, offset: int = 0) -> AuditLogResponse:
+    def get_audit_log(
+        self, limit: int = 50, offset: int = 0, **options: Unpack[CallOptions]
+    ) -> AuditLogResponse:
         """A page of the audit log, newest first; limit is 1 to 200. For administrators."""
         query = {
             "limit": arguments.integer(limit, "limit"),
             "offset": arguments.integer(offset, "offset"),
         }
-        answer = self._transport.call("GET", "/api/v1/platform/audit", query=query)
-        return models.AuditLogResponse.from_dict(answer)
+        read = models.AuditLogResponse.from_dict
+        return self._transport.ask(read, "GET", _AUDIT, query=query, options=options)
+
+    def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
+        begun_at = time.monotonic()
+        body = self._transport.open_stream(
+            "POST", _COMPLETIONS, body=request, options=options, begun_at=begun_at
+        )
+        resume = Resumption(self._transport, _events_path, options, begun_at)
+        return CompletionStream(body, resume, choices_asked=request.n or 1)
+
+
+def _events_path(cursor: str) -> str:
+    turn_id, _, seq = cursor.rpartition(":")
+    if not turn_id or not seq.isdecimal():
+        raise BadRequestError('cursor must look like "<turn_id>:<seq>"', param="cursor")
+    return f"{_COMPLETIONS}/{path_segment(turn_id, 'cursor')}/events"
 
 
 def create_client(
-    api_key: str | None = None,
+    api_key: Key | None = None,
     base_url: str = DEFAULT_BASE_URL,
     timeout: float | Timeout | None = DEFAULT_TIMEOUT,
     *,
+    max_retries: int | RetryPolicy = 2,
     session: requests.Session | None = None,
 ) -> ChatServerClient:
     """A ChatServerClient; the arguments are its own."""
-    return ChatServerClient(api_key, base_url, timeout, session=session)
+    return ChatServerClient(api_key, base_url, timeout, max_retries=max_retries, session=session)

@@ -1,6 +1,7 @@
 """What a caller of this package may catch.
 
 ChatServerError                    .message .status_code (None where no answer came) .response
+│                                  .request_id (None where nothing was sent)
 ├─ ConfigurationError              the constructor or the environment is wrong; also ValueError
 ├─ TransportError                  no HTTP answer; the cause is kept
 │   ├─ APIConnectionError          also ConnectionError
@@ -22,16 +23,16 @@ ChatServerError                    .message .status_code (None where no answer c
     │                              of the matching status, so `except RateLimitError` catches it
     └─ StreamConsumedError         read twice, or after close
 
-Nothing here imports anything of the package, and no exception of another library is let through
+No exception of another library is let through
 a public method: it is the `__cause__` of one of these.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
+
+from .raw import RawResponse
 
 __all__ = [
     "APIConnectionError",
@@ -42,7 +43,6 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "DecodeError",
-    "ErrorResponse",
     "ForbiddenError",
     "InternalServerError",
     "NotFoundError",
@@ -58,26 +58,11 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ErrorResponse:
-    """What the server answered, without the request: the request holds the key."""
-
-    status_code: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes = field(default=b"", repr=False)
-
-    @property
-    def text(self) -> str:
-        """The body as text; bytes that are not UTF-8 are replaced."""
-        return self.content.decode("utf-8", "replace")
-
-    def json(self) -> Any:
-        """The body's JSON value. Raises ValueError where it is none."""
-        return json.loads(self.content)
-
-
 class ChatServerError(Exception):
-    """The base of every exception that this package raises."""
+    """The base of every exception that this package raises.
+
+    `message` is a sentence, `request_id` what to give to whoever runs the server; str() is both.
+    """
 
     _status: ClassVar[int | None] = None
 
@@ -85,12 +70,22 @@ class ChatServerError(Exception):
         self,
         message: str,
         status_code: int | None = None,
-        response: ErrorResponse | None = None,
+        response: RawResponse | None = None,
+        *,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.status_code = self._status if status_code is None else status_code
         self.response = response
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        notes = self._notes()
+        return f"{self.message} ({', '.join(notes)})" if notes else self.message
+
+    def _notes(self) -> list[str]:
+        return [f"request id: {self.request_id}"] if self.request_id else []
 
     # Exceptions rebuild themselves from `args` alone when they are pickled or copied, which
     # loses every keyword; worker pools (Celery, multiprocessing, Ray) depend on it.
@@ -129,11 +124,12 @@ class APITimeoutError(TransportError, TimeoutError):
         self,
         message: str,
         status_code: int | None = None,
-        response: ErrorResponse | None = None,
+        response: RawResponse | None = None,
         *,
         kind: Literal["connect", "read", "idle", "total"] = "read",
+        request_id: str | None = None,
     ) -> None:
-        super().__init__(message, status_code, response)
+        super().__init__(message, status_code, response, request_id=request_id)
         self.kind = kind
 
 
@@ -142,15 +138,14 @@ class APIStatusError(ChatServerError):
 
     `message` is the server's own sentence, `code` and `type` its machine-readable words, `param`
     the field at fault, `errors` the list behind a validation error, `body` the decoded JSON (or
-    the text), `request_id` what to give to whoever runs the server, `retry_after` the seconds
-    that the server asks to wait.
+    the text), `retry_after` the seconds that the server asks to wait.
     """
 
     def __init__(
         self,
         message: str,
         status_code: int | None = None,
-        response: ErrorResponse | None = None,
+        response: RawResponse | None = None,
         *,
         code: str | None = None,
         type: str | None = None,
@@ -160,22 +155,18 @@ class APIStatusError(ChatServerError):
         retry_after: float | None = None,
         body: Any = None,
     ) -> None:
-        super().__init__(message, status_code, response)
+        super().__init__(message, status_code, response, request_id=request_id)
         self.code = code
         self.type = type
         self.param = param
         self.errors = list(errors)
-        self.request_id = request_id
         self.retry_after = retry_after
         self.body = body
 
-    def __str__(self) -> str:
-        notes = []
-        if self.param and self.param not in self.message:
-            notes.append(f"field: {self.param}")
-        if self.request_id:
-            notes.append(f"request id: {self.request_id}")
-        return f"{self.message} ({', '.join(notes)})" if notes else self.message
+    def _notes(self) -> list[str]:
+        if not self.param or self.param in self.message:
+            return super()._notes()
+        return [f"field: {self.param}", *super()._notes()]
 
 
 class BadRequestError(APIStatusError):
@@ -243,7 +234,7 @@ class StreamError(ChatServerError):
         self,
         message: str,
         status_code: int | None = None,
-        response: ErrorResponse | None = None,
+        response: RawResponse | None = None,
         *,
         partial: str = "",
         metadata: Mapping[str, Any] | None = None,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._wire import openai, sse
 from .exceptions import (
+    APIConnectionError,
+    APIStatusError,
     ChatServerError,
     DecodeError,
     StreamConsumedError,
@@ -17,6 +19,8 @@ from .exceptions import (
     StreamInterruptedError,
     TransportError,
 )
+
+from .raw import RawResponse
 
 if TYPE_CHECKING:
     from .models import ChatCompletionChunk, ChatCompletionResponse
@@ -32,7 +36,7 @@ class Body(Protocol):
     """What a stream reads from."""
 
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def raw(self) -> RawResponse: ...
     def iter_bytes(self) -> Iterator[bytes]: ...
     def note_event(self) -> None: ...
     def drain_for(self, seconds: float) -> None: ...
@@ -40,24 +44,56 @@ class Body(Protocol):
     def close(self) -> None: ...
 
 
+class Resume(Protocol):
+    """How a stream that broke off is taken up again."""
+
+    def pause(self, fruitless: int, error: ChatServerError | None) -> float | None: ...
+    def reopen(self, cursor: str) -> Body: ...
+
+
 class CompletionStream(Generator[str, None, None]):
     """The text of one answer as it arrives; iterate once, or close.
 
     `metadata` holds system_fingerprint (known before the first text), and id, model, usage
-    and finish_reason as they become known. Iterating raises StreamInterruptedError when the answer
-    ends before it is whole and StreamFailedError when the server says "error"; both carry the
-    text so far as `partial`.
+    and finish_reason as they become known. A stream of a server that numbers its events is taken
+    up again by itself where it breaks off; `metadata["reconnects"]` counts. Iterating raises
+    StreamInterruptedError when the answer ends before it is whole and StreamFailedError when the
+    server says "error"; both carry the text so far as `partial`.
     """
 
-    def __init__(self, body: Body) -> None:
+    def __init__(
+        self,
+        body: Body,
+        resume: Resume | None = None,
+        *,
+        cursor: str | None = None,
+        choices_asked: int = 1,
+    ) -> None:
+        known = openai.metadata_from_headers(body.raw.headers)
+        metadata = {**known, "request_id": body.raw.request_id, "reconnects": 0}
         self._body = body
-        self._answer = openai.StreamedAnswer(openai.metadata_from_headers(body.headers))
+        self._resume = resume
+        self._answer = openai.StreamedAnswer(metadata, choices_asked)
         self._events = _events(body)
+        self._place = _Place(body.raw.headers, cursor)
+        self._fruitless = 0
         self._finished = False
         self._is_draining = False
         self._closed = False
+        self._closing = threading.Event()
         self._failure: ChatServerError | None = None
         self._reading = threading.Lock()
+
+    @property
+    def raw(self) -> RawResponse:
+        """How the answer began: status, headers, request id."""
+        return self._body.raw
+
+    @property
+    def cursor(self) -> str | None:
+        """Where `client.resume_stream()` goes on, in any process; None where the server does not
+        number its events, and before the first one."""
+        return self._place.cursor
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -101,6 +137,7 @@ class CompletionStream(Generator[str, None, None]):
         A thread that waits for the next text gets StreamConsumedError.
         """
         self._closed = True
+        self._closing.set()
         # The reader may sit in a blocking read, which only shutting the socket ends.
         if self._reading.acquire(blocking=False):
             try:
@@ -161,40 +198,119 @@ class CompletionStream(Generator[str, None, None]):
 
     def _advance(self, pick: Callable[[str], T | None]) -> T:
         """Read until an event gives what is picked, at the end raise StopIteration."""
-        try:
-            for event in self._events:
-                if self._answer.is_done:
-                    # What a server says behind [DONE] is no part of the answer.
-                    continue
-                self._body.note_event()
-                picked = pick(self._answer.add(event))
-                if self._answer.is_whole and not self._is_draining:
-                    self._drain()
-                if picked:
-                    return picked
-            if not self._answer.is_whole:
-                raise self._broken("the answer ended before [DONE]")
-        except (TransportError, DecodeError) as exc:
-            if not self._answer.is_whole:
-                raise self._broken(f"the answer ended before [DONE]: {exc.message}") from exc
-        raise StopIteration
+        while True:
+            failure: ChatServerError | None = None
+            try:
+                for event in self._events:
+                    picked = self._take(event, pick)
+                    if picked:
+                        return picked
+            except (TransportError, DecodeError) as exc:
+                failure = exc
+            if self._answer.is_whole:
+                raise StopIteration
+            self._take_up(failure)
+
+    def _take(self, event: sse.ServerSentEvent, pick: Callable[[str], T | None]) -> T | None:
+        # What a server says behind [DONE] is no part of the answer.
+        if self._answer.is_done or self._place.has_seen(event):
+            return None
+        self._body.note_event()
+        self._fruitless = 0
+        picked = pick(self._answer.add(event))
+        self._place.last_id = event.id
+        if self._answer.is_whole and not self._is_draining:
+            self._drain()
+        return picked
+
+    def _take_up(self, failure: ChatServerError | None) -> None:
+        """Go on behind the last event; raise where the server cannot, or time is up."""
+        cursor = self._place.to_resume
+        broke_off = failure is None or isinstance(failure, APIConnectionError)
+        if self._resume is None or cursor is None or not broke_off:
+            raise self._broken("the answer ended before [DONE]", failure) from failure
+        self._body.close()
+        self._body = self._reopen(self._resume, cursor, failure)
+        self._place.go_on(cursor)
+        self._events = _events(self._body)
+        self.metadata["reconnects"] += 1
+        if self._closed:
+            # The thread that closes may have seen the old body only.
+            raise self._broken("", None)
+
+    def _reopen(self, resume: Resume, cursor: str, failure: ChatServerError | None) -> Body:
+        while True:
+            pause = resume.pause(self._fruitless, failure)
+            self._fruitless += 1
+            if pause is None or self._closing.wait(pause):
+                raise self._broken("the answer ended before [DONE]", failure) from failure
+            try:
+                return resume.reopen(cursor)
+            except ChatServerError as exc:
+                failure = exc
 
     def _drain(self) -> None:
         """What comes from here on is read to the end of the body, for a bounded time."""
         self._is_draining = True
         self._body.drain_for(_DRAIN_SECONDS)
 
-    def _broken(self, message: str) -> StreamError:
+    def _broken(self, message: str, cause: ChatServerError | None) -> StreamError:
         if self._closed:
             return self._consumed("this answer was closed while it was read; see .text")
-        return StreamInterruptedError(message, partial=self.text, metadata=self.metadata)
+        if isinstance(cause, APIStatusError):
+            message += " and could not be taken up again"
+        return StreamInterruptedError(
+            message if cause is None else f"{message}: {cause.message}",
+            partial=self.text,
+            metadata=self.metadata,
+            request_id=self._body.raw.request_id,
+        )
 
     def _consumed(self, message: str) -> StreamConsumedError:
         return StreamConsumedError(message, partial=self.text, metadata=self.metadata)
 
 
+class _Place:
+    """Where in a turn's numbered events a reader is; cursors look like `<turn_id>:<seq>`."""
+
+    def __init__(self, headers: Mapping[str, str], cursor: str | None) -> None:
+        self.last_id = cursor or ""
+        self._turn_id = headers.get("X-Turn-Id")
+        # Before its first event a stream can be resumed where we know who numbers them.
+        numbered = self._turn_id is not None and "X-Chatserver" in headers
+        self._start = f"{self._turn_id}:0" if numbered else None
+        self._seen = -1
+
+    @property
+    def cursor(self) -> str | None:
+        """The last event of this turn that came."""
+        return self.last_id if _seq(self.last_id, self._turn_id) is not None else None
+
+    @property
+    def to_resume(self) -> str | None:
+        """Behind what a server is to go on."""
+        return self.cursor or (None if self.last_id else self._start)
+
+    def go_on(self, cursor: str) -> None:
+        """The stream begins anew behind the cursor."""
+        self._seen = _seq(cursor, self._turn_id) or 0
+
+    def has_seen(self, event: sse.ServerSentEvent) -> bool:
+        """Whether the server says again what came before the stream broke off."""
+        if self._seen < 0:
+            return False
+        seq = _seq(event.id, self._turn_id)
+        # The last event and [DONE] have one number.
+        return seq is not None and seq <= self._seen and event.data != openai.DONE
+
+
+def _seq(event_id: str, turn_id: str | None) -> int | None:
+    turn, _, seq = event_id.rpartition(":")
+    return int(seq) if turn and turn == turn_id and seq.isdecimal() and len(seq) < 16 else None
+
+
 def _events(body: Body) -> Iterator[sse.ServerSentEvent]:
-    kind = body.headers.get("Content-Type") or ""
+    kind = body.raw.headers.get("Content-Type") or ""
     if kind.partition(";")[0].strip().lower() == "application/json":
         return openai.events_of_whole(body.iter_bytes())
     return sse.iter_events(body.iter_bytes())

@@ -61,6 +61,8 @@ def api_key() -> str:
 
 @pytest.fixture
 def client(wire_server: WireServer, api_key: str) -> Iterator[ChatServerClient]:
-    """A client of `wire_server`; what should take no time fails after 30 seconds."""
-    with ChatServerClient(api_key, wire_server.base_url, timeout=30) as client:
+    """A client of `wire_server`; what should take no time fails after 30 seconds, at once."""
+    with ChatServerClient(
+        api_key, wire_server.base_url, timeout=30, max_retries=0
+    ) as client:
         yield client

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 import requests
 import urllib3
 
 from chatserver_sdk.exceptions import APIConnectionError, APITimeoutError, TransportError
+from chatserver_sdk.raw import RawResponse
 
-from .timeouts import Timeout
+from .call import Call
+from .deadline import shut
+from .exchange import raw_of
+from .failures import out_of_time
 from .watchdog import watchdog
 
 _READ_SIZE = 65536
 
 
 class ByteBody:
-    """The body of an answer that is still arriving. begun_at: when its call was."""
+    """The body of an answer that is still arriving."""
 
-    def __init__(
-        self, response: requests.Response, timeout: Timeout, url: str, begun_at: float
-    ) -> None:
-        self.headers: Mapping[str, str] = response.headers
+    def __init__(self, response: requests.Response, call: Call) -> None:
+        self.raw: RawResponse = raw_of(response, call)
         self._response = response
-        self._timeout = timeout
-        self._url = url
+        self._call = call
+        self._idle = call.settings.timeout.idle
         self._last_event = time.monotonic()
-        self._total_due = math.inf if timeout.total is None else begun_at + timeout.total
         self._drain_due = math.inf
         self._expired: Literal["idle", "total"] | None = None
         self._is_over = False
@@ -50,15 +51,12 @@ class ByteBody:
             late = "idle" if timed_out else self._expired
             if late is not None:
                 raise self._late(late) from exc
-            raise APIConnectionError(f"the connection to {self._url} broke off") from exc
+            where = self._call.settings.shown_url
+            raise APIConnectionError(
+                f"the connection to {where} broke off", request_id=self.raw.request_id
+            ) from exc
         if self._expired is not None:
             raise self._late(self._expired)
-
-    def check_total(self) -> None:
-        """Raise APITimeoutError where the whole time went by before the first byte."""
-        if time.monotonic() >= self._total_due:
-            self.close()
-            raise self._late("total")
 
     def note_event(self) -> None:
         """An event has come: the idle time starts anew."""
@@ -72,24 +70,19 @@ class ByteBody:
         """When the watchdog is to end the read."""
         if self._is_over:
             return math.inf
-        idle = self._timeout.idle
-        idle_due = math.inf if idle is None else self._last_event + idle
-        return min(idle_due, self._total_due, self._drain_due)
+        idle_due = math.inf if self._idle is None else self._last_event + self._idle
+        return min(idle_due, self._call.due, self._drain_due)
 
     def expire(self) -> None:
         """End the read; the watchdog says that it is time."""
         self._is_over = True
         if self._drain_due == math.inf:
-            self._expired = "total" if self._total_due <= time.monotonic() else "idle"
+            self._expired = "total" if self._call.due <= time.monotonic() else "idle"
         self.shut()
 
     def shut(self) -> None:
         """End a read that another thread is waiting in, at once."""
-        try:
-            self._response.raw.shutdown()
-        except (OSError, ValueError, RuntimeError, TypeError):
-            # Closed already or at this moment, or back in the pool: there is no read to end.
-            return
+        shut(self._response.raw)
 
     def close(self) -> None:
         """Give the connection back; safe to call twice."""
@@ -97,8 +90,10 @@ class ByteBody:
         self._response.close()
 
     def _late(self, kind: Literal["idle", "total"]) -> TransportError:
-        if kind == "idle":
-            message = f"the stream from {self._url} was silent for {self._timeout.idle:g} s"
-        else:
-            message = f"the answer of {self._url} took longer than {self._timeout.total:g} s"
-        return APITimeoutError(message, kind=kind)
+        if kind == "total" or time.monotonic() >= self._call.due:
+            return out_of_time(self._call)
+        return APITimeoutError(
+            f"the stream from {self._call.settings.shown_url} was silent for {self._idle:g} s",
+            kind="idle",
+            request_id=self.raw.request_id,
+        )

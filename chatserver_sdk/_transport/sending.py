@@ -1,286 +1,205 @@
-"""Transport: requests go out, whatever goes wrong comes back as one of our exceptions."""
+"""Transport: calls go out, again where they may; whatever goes wrong is one of our exceptions."""
 
 from __future__ import annotations
 
 import json
-import os
+import logging
 import platform
-import re
+import threading
 import time
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote, urlsplit
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from chatserver_sdk._version import __version__
 from chatserver_sdk._wire import errors
-from chatserver_sdk.exceptions import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    BadRequestError,
-    ConfigurationError,
-    DecodeError,
-    ErrorResponse,
-    TransportError,
-)
+from chatserver_sdk.exceptions import ChatServerError, ConfigurationError, DecodeError
+from chatserver_sdk.raw import RawResponse
 
 from .body import ByteBody
-from .timeouts import Timeout
+from .call import Call, Failure
+from .connections import Session
+from .exchange import Exchange
+from .retries import Ending, may_send_again
+from .settings import CallOptions, Settings
 
 if TYPE_CHECKING:
     from chatserver_sdk.models import Model
 
-_POOL_SIZE = 64
+M = TypeVar("M", bound="Model")
+
 _USER_AGENT = f"chatserver-sdk/{__version__} python/{platform.python_version()}"
-
-_BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
-_ReadTimeout = urllib3.exceptions.ReadTimeoutError
-# requests lets through what urllib3 and urlsplit say of a redirect whose address is none.
-_FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError)
-
-
-class _DefaultText(str):
-    """A text that remembers that nobody chose it."""
-
-
-DEFAULT_BASE_URL: str = _DefaultText("http://localhost:3284")
-
-
-class _BearerAuth(AuthBase):
-    # An auth object and not a header of the session: requests lets ~/.netrc replace the header.
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
-
-    def __repr__(self) -> str:
-        return "<bearer key>"
+_log = logging.getLogger("chatserver_sdk")
 
 
 class Transport:
-    """Sends requests to one server with one key."""
+    """Sends calls to one server; what `with_options` makes of it shares its connections."""
 
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str | None,
-        timeout: float | Timeout | None,
-        session: requests.Session | None,
-    ) -> None:
-        if isinstance(base_url, _DefaultText):
-            base_url = os.environ.get("CHATSERVER_BASE_URL") or base_url
-        if api_key is None:
-            api_key = os.environ.get("CHATSERVER_API_KEY")
-        self.base_url = normalize_base_url(base_url)
-        self.timeout = Timeout.of(timeout)
-        self.shown_url = _without_userinfo(self.base_url)
-        self._auth = _BearerAuth(_checked_key(api_key)) if api_key else None
-        if session is not None and not callable(getattr(session, "request", None)):
+    def __init__(self, settings: Settings, session: requests.Session | None = None) -> None:
+        if session is not None and not isinstance(session, requests.Session):
             raise ConfigurationError("session must be a requests session")
-        self._owns_session = session is None
-        self.session = session if session is not None else _new_session()
+        self.settings = settings
+        self.own_session = session
+        self._exchange = Exchange(Session(_USER_AGENT) if session is None else session)
+        self._is_root = session is None
+        self._server = _Server()
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
+        self._lock = threading.Lock()
 
-    def call(
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Connections stay where they are; a copy opens its own.
+        return type(self), (self.settings, self.own_session)
+
+    @property
+    def session(self) -> requests.Session:
+        """The requests session that everything goes through."""
+        return self._exchange.session
+
+    def with_options(self, options: CallOptions) -> Transport:
+        """A transport with other settings over the same connections."""
+        other = Transport.__new__(Transport)
+        other.__dict__.update(self.__dict__)
+        other.settings = self.settings.with_options(options)
+        other._is_root = False
+        other._bodies = weakref.WeakSet()
+        return other
+
+    def ask(
         self,
+        read: Callable[[Any], M],
         method: str,
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
         body: Model | None = None,
-    ) -> Any:
-        """The decoded JSON of the answer. Raises APIStatusError, TransportError, DecodeError."""
-        response = self._send(method, path, query, body, stream=False)
+        options: CallOptions | None = None,
+    ) -> M:
+        """The answer as a model; its `raw` says how it came.
+
+        Raises APIStatusError, TransportError, DecodeError.
+        """
+        raw = self.request(method, path, query=query, body=body, options=options)
         try:
-            decoded = json.loads(response.content)
-        except (ValueError, RecursionError) as exc:
-            raise DecodeError(
-                f"{method} {path}: the server's answer is not JSON",
-                response.status_code,
-                _error_response(response),
-            ) from exc
-        if isinstance(decoded, Mapping) and decoded.get("error"):
-            raise errors.error_in_success(decoded, _error_response(response))
-        return decoded
+            answer = read(_decode(raw, f"{method} {path}"))
+        except DecodeError as exc:
+            exc.response, exc.request_id = raw, raw.request_id
+            raise
+        answer.__dict__["_raw"] = raw
+        return answer
 
-    def open_stream(self, path: str, body: Model) -> ByteBody:
-        """POST, and the body of a successful answer as it arrives."""
-        begun_at = time.monotonic()
-        response = self._send("POST", path, None, body, stream=True)
-        opened = ByteBody(response, self.timeout, self.shown_url, begun_at)
-        opened.check_total()
-        self._bodies.add(opened)
-        return opened
-
-    def close(self) -> None:
-        """Close open streams and, where the session is not the caller's own, its connections."""
-        for body in list(self._bodies):
-            body.shut()
-            body.close()
-        if self._owns_session:
-            self.session.close()
-
-    def _send(
+    def request(
         self,
         method: str,
         path: str,
-        query: Mapping[str, Any] | None,
-        body: Model | None,
         *,
-        stream: bool,
-    ) -> requests.Response:
-        content = None if body is None else _encode(body)
-        headers = {"Accept": "text/event-stream" if stream else "application/json"}
-        if content is not None:
-            headers["Content-Type"] = "application/json"
-        patience = _least(self.timeout.idle if stream else self.timeout.read, self.timeout.total)
-        try:
-            response = self.session.request(
-                method,
-                self.base_url + path,
-                params=query,
-                data=content,
-                headers=headers,
-                auth=self._auth,
-                timeout=(self.timeout.connect, patience),
-                stream=stream,
-                # A redirected POST would arrive as a GET without its body.
-                allow_redirects=method == "GET",
-            )
-        except _FOREIGN as exc:
-            raise self._failure(exc, patience) from exc
-        if response.status_code >= 300:
-            raise self._status_error(response, patience)
-        return response
+        query: Mapping[str, Any] | None = None,
+        body: Model | Mapping[str, Any] | None = None,
+        options: CallOptions | None = None,
+    ) -> RawResponse:
+        """The answer as it came, a success. Raises APIStatusError, TransportError."""
+        settings = self._settings(options)
+        answer = self._send(Call.of(settings, method, path, query=query, body=body))
+        assert isinstance(answer, RawResponse)
+        return answer
 
-    def _status_error(self, response: requests.Response, patience: float | None) -> Exception:
-        with response:
-            try:
-                content = response.content
-            except requests.RequestException as exc:
-                failure = self._failure(exc, patience)
-                failure.__cause__ = exc
-                return failure
-        if response.status_code >= 400:
-            return errors.error_from(response.status_code, response.headers, content)
-        target = _without_userinfo(response.headers.get("Location", "elsewhere"))
-        return APIStatusError(
-            f"the server at {self.shown_url} redirects to {target}; use that as the base URL",
-            response.status_code,
-            _error_response(response),
+    def open_stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Model | None = None,
+        headers: Mapping[str, str] | None = None,
+        options: CallOptions | None = None,
+        begun_at: float | None = None,
+    ) -> ByteBody:
+        """The body of a successful answer as it arrives. begun_at: when its whole time began."""
+        settings = self._settings(options)
+        call = Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
+        if begun_at is not None:
+            call = replace(call, begun_at=begun_at)
+        answer = self._send(call)
+        assert isinstance(answer, requests.Response)
+        opened = ByteBody(answer, call)
+        with self._lock:
+            self._bodies.add(opened)
+        return opened
+
+    def close(self) -> None:
+        """Close the streams that were opened here and are still open; and, of the first transport
+        over a session of our own, every connection."""
+        with self._lock:
+            bodies = list(self._bodies)
+        for body in bodies:
+            body.shut()
+            body.close()
+        if self._is_root:
+            self.session.close()
+
+    def _settings(self, options: CallOptions | None) -> Settings:
+        return self.settings.with_options(options) if options else self.settings
+
+    def _send(self, call: Call) -> requests.Response | RawResponse:
+        """A successful answer, after as many attempts as it takes and the policy allows."""
+        retry = 0
+        may_be_stale = True
+        while True:
+            result = self._exchange.attempt(call)
+            if not isinstance(result, Failure):
+                self._server.note(result.headers)
+                _log.debug("%s: %d", call, result.status_code)
+                return result
+            if result.ending is Ending.STALE and may_be_stale:
+                # The server gave up a connection that nobody used; that is nobody's failure.
+                may_be_stale = False
+                continue
+            self._wait(call, result, retry)
+            retry += 1
+
+    def _wait(self, call: Call, failure: Failure, retry: int) -> None:
+        """Return when it is time for another attempt. Raises the failure where there is none."""
+        error = failure.error
+        if error.response is not None:
+            self._server.note(error.response.headers)
+        again = may_send_again(
+            call.method,
+            failure.ending,
+            error,
+            is_ours=self._server.is_ours,
+            has_key=call.has_key,
         )
-
-    def _failure(self, exc: Exception, patience: float | None) -> Exception:
-        """Our exception for one of requests'."""
-        where = f"the server at {self.shown_url}"
-        cause = exc.args[0] if exc.args else None
-        if isinstance(exc, requests.ConnectTimeout):
-            return _timeout(where, "could not be reached", self.timeout.connect, "connect")
-        # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
-        if isinstance(exc, requests.Timeout) or isinstance(cause, _ReadTimeout):
-            kind: Literal["read", "total"] = "total" if patience == self.timeout.total else "read"
-            return _timeout(where, "did not answer", patience, kind)
-        if isinstance(exc, requests.ConnectionError):
-            return APIConnectionError(f"{where} {_reason(cause)}")
-        if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
-            # Not the exception's own words: InvalidHeader's hold the header.
-            return ConfigurationError(f"a request to {self.shown_url} cannot be made")
-        if isinstance(exc, (requests.TooManyRedirects, ValueError)):
-            return APIConnectionError(f"{where} answered with headers that lead nowhere")
-        return APIConnectionError(f"{where} broke the answer off")
+        pause = call.settings.retries.pause(retry, error) if again else None
+        if pause is None or time.monotonic() + pause >= call.due:
+            _log.debug("%s: %s", call, type(error).__name__)
+            raise error
+        # Not the error's own words: they may quote what was sent.
+        _log.info("%s: %s; again in %.2f s", call, _named(error), pause)
+        time.sleep(pause)
 
 
-def normalize_base_url(base_url: str) -> str:
-    """The URL without a trailing `/` or `/v1`. Raises ConfigurationError."""
-    if not isinstance(base_url, str):
-        raise ConfigurationError(f"base_url must be a string, not {type(base_url).__name__}")
-    url = base_url.strip()
-    if not _is_base_url(url):
-        raise ConfigurationError(
-            f"base_url must look like http://localhost:3284, not {_without_userinfo(url)!r}"
-        )
-    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+class _Server:
+    """What is known of the other side, by everybody who shares the connections."""
+
+    def __init__(self) -> None:
+        self.is_ours = False
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        if not self.is_ours and "X-Chatserver" in headers:
+            self.is_ours = True
 
 
-def path_segment(text: str, name: str) -> str:
-    """A text quoted for a path. Raises BadRequestError for one that no path can hold."""
-    if text in (".", ".."):
-        raise BadRequestError(f"{name} must not be '.' or '..'", param=name)
-    return quote(text, safe="")
+def _named(error: ChatServerError) -> str:
+    status = error.status_code
+    return type(error).__name__ if status is None else f"{type(error).__name__} {status}"
 
 
-def _is_base_url(url: str) -> bool:
-    prepared = requests.PreparedRequest()
+def _decode(raw: RawResponse, what: str) -> Any:
     try:
-        parts = urlsplit(url)
-        # Whatever host the libraries underneath refuse is refused here, before it is needed.
-        prepared.prepare_url(url, None)
-        (urlsplit(prepared.url or "").hostname or "").encode("idna")
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return valid and url.isprintable() and not (parts.query or parts.fragment)
-
-
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    session.headers["User-Agent"] = _USER_AGENT
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_POOL_SIZE))
-    return session
-
-
-def _checked_key(key: object) -> str:
-    # What a header cannot hold fails here, where the message does not repeat it.
-    if not isinstance(key, str) or not key.isascii() or not key.isprintable():
-        raise ConfigurationError("api_key must be printable ASCII text, without line ends")
-    return key.strip()
-
-
-def _encode(body: Model) -> bytes:
-    try:
-        return json.dumps(body.to_dict(), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise BadRequestError(f"the request cannot be written as JSON: {exc}") from exc
-
-
-def _error_response(response: requests.Response) -> ErrorResponse:
-    return ErrorResponse(response.status_code, dict(response.headers), response.content)
-
-
-def _timeout(
-    where: str, what: str, seconds: float | None, kind: Literal["connect", "read", "total"]
-) -> TransportError:
-    return APITimeoutError(f"{where} {what} within {_seconds(seconds)}", kind=kind)
-
-
-def _reason(cause: Any) -> str:
-    """What happened to a connection, in the words of the innermost cause."""
-    if isinstance(cause, urllib3.exceptions.ProtocolError):
-        hung_up = isinstance(cause.args[-1], OSError)
-        return "hung up before it answered" if hung_up else "did not answer in HTTP"
-    while (inner := getattr(cause, "reason", None)) is not None and inner is not cause:
-        cause = inner
-    inner = getattr(cause, "__cause__", None) or getattr(cause, "__context__", None)
-    text = getattr(inner, "strerror", None) or getattr(cause, "strerror", None)
-    return f"could not be reached: {text}" if text else "could not be reached"
-
-
-def _without_userinfo(url: str) -> str:
-    return re.sub(r"^([\w+.-]*://)?[^/?#]*@", r"\1", url)
-
-
-def _least(*limits: float | None) -> float | None:
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _seconds(seconds: float | None) -> str:
-    return f"{seconds:g} s" if seconds is not None else "its time"
+        decoded = json.loads(raw.content)
+    except (ValueError, RecursionError) as exc:
+        raise DecodeError(f"{what}: the server's answer is not JSON", raw.status_code) from exc
+    if isinstance(decoded, Mapping) and decoded.get("error"):
+        raise errors.error_in_success(decoded, raw)
+    return decoded

@@ -25,8 +25,9 @@ class Timeout:
     """Seconds to wait; None is for ever.
 
     connect: for a connection. read: for an answer, and between two of its bytes. idle: between two
-    events of a stream; signs of life do not count. total: for a streamed answer, from the call to
-    the last event (headers that drip in are bounded byte by byte only).
+    events of a stream; signs of life do not count. total: for a call over
+    all its retries, of a streamed answer to the last event (on a session of the caller's own, byte
+    by byte until the headers are there).
 
     Raises ConfigurationError for what is no positive number.
     """

@@ -13,11 +13,11 @@ from typing import Any
 
 from chatserver_sdk.exceptions import (
     APIStatusError,
-    ErrorResponse,
     StreamFailedError,
     class_for_status,
     class_for_stream_status,
 )
+from chatserver_sdk.raw import RawResponse
 
 _LONGEST_MESSAGE = 500
 
@@ -53,21 +53,21 @@ class ErrorDetail:
     errors: list[Any] = field(default_factory=list)
 
 
-def error_from(status: int, headers: Mapping[str, str], content: bytes) -> APIStatusError:
+def error_from(response: RawResponse) -> APIStatusError:
     """The exception for an HTTP answer of 400 or more."""
-    body = _decode(content)
+    body = _decode(response.content)
     detail = parse_error(body)
-    request_id = header(headers, "x-request-id")
+    status = response.status_code
     return class_for_status(status)(
         detail.message or f"the server answered {_phrase(status)} and said nothing more",
         status,
-        ErrorResponse(status, dict(headers), content),
+        response,
         code=detail.code,
         type=detail.type,
         param=detail.param,
         errors=detail.errors,
-        request_id=request_id,
-        retry_after=parse_retry_after(headers),
+        request_id=response.request_id,
+        retry_after=parse_retry_after(response.headers),
         body=body,
     )
 
@@ -92,7 +92,7 @@ def stream_error_from(
     )
 
 
-def error_in_success(payload: Any, response: ErrorResponse | None = None) -> APIStatusError:
+def error_in_success(payload: Any, response: RawResponse | None = None) -> APIStatusError:
     """The exception for an error that came with the status 200."""
     detail = parse_error(payload)
     return class_for_status(stream_status(payload, detail))(
@@ -103,7 +103,7 @@ def error_in_success(payload: Any, response: ErrorResponse | None = None) -> API
         type=detail.type,
         param=detail.param,
         errors=detail.errors,
-        request_id=header(response.headers, "x-request-id") if response else None,
+        request_id=response.request_id if response else None,
         body=payload,
     )
 

@@ -20,6 +20,7 @@ from dataclasses_json import DataClassJsonMixin, config
 from dateutil import parser as dateparser
 
 from chatserver_sdk.exceptions import DecodeError
+from chatserver_sdk.raw import RawResponse
 
 M = TypeVar("M", bound="Model")
 E = TypeVar("E", bound="OpenEnum")
@@ -70,6 +71,11 @@ class Model(DataClassJsonMixin):
     def extra(self) -> dict[str, Any]:
         """The keys that came with this object and that its class does not know."""
         return cast(dict[str, Any], self.__dict__.setdefault("_extra", {}))
+
+    @property
+    def raw(self) -> RawResponse | None:
+        """How a client's answer came: status, headers, request id. None for everything else."""
+        return cast("RawResponse | None", self.__dict__.get("_raw"))
 
     @classmethod
     def from_dict(cls: type[M], kvs: Any, *, infer_missing: bool = False) -> M:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 import responses
+import urllib3
 
 from chatserver_sdk import (
     UnauthorizedError,
@@ -97,7 +98,7 @@ def test_a_server_that_takes_no_connection(full_port: str, call: Call) -> None:
     """Time ran out while connecting."""
     with ChatServerClient("k", full_port, timeout=0.05) as client:
         with pytest.raises(
-            APITimeoutError, match=r"could not be reached within 0\.05 s$"
+            APITimeoutError, match=r"could not be reached within 0\.05 s"
         ) as caught:
             call(client)
     assert caught.value.kind == "connect" and isinstance(caught.value, TimeoutError)
@@ -109,7 +110,7 @@ def test_a_server_that_does_not_answer(wire_server: WireServer, call: Call, said
     """Time ran out while waiting for the answer."""
     wire_server.answers([said, Pause(threading.Event())])
     with ChatServerClient("k", wire_server.base_url, timeout=0.05) as client:
-        with pytest.raises(APITimeoutError, match=r"did not answer within 0\.05 s$") as caught:
+        with pytest.raises(APITimeoutError, match=r"did not answer within 0\.05 s") as caught:
             call(client)
     assert caught.value.kind == "read" and isinstance(caught.value, TransportError)
 
@@ -121,7 +122,7 @@ def test_a_server_that_stops_in_the_body(wire_server: WireServer, name: str, sta
     half = sized(b'{"da', Pause(threading.Event()), b'ta": []}', status=status)
     wire_server.answers(half)
     with ChatServerClient("k", wire_server.base_url, timeout=0.05) as client:
-        with pytest.raises(APITimeoutError, match=r"did not answer within 0\.05 s$") as caught:
+        with pytest.raises(APITimeoutError, match=r"did not answer within 0\.05 s") as caught:
             CALLS[name](client)
     assert caught.value.kind == "read"
 
@@ -130,9 +131,9 @@ def test_a_stream_that_is_refused_slowly(wire_server: WireServer) -> None:
     """The body of a refusal has its time as well."""
     wire_server.answers(sized(b'{"er', Pause(threading.Event()), b'ror": ""}', status=404))
     with ChatServerClient("k", wire_server.base_url, timeout=0.05) as client:
-        with pytest.raises(APITimeoutError, match=r"did not answer within 0\.05 s$") as caught:
+        with pytest.raises(APITimeoutError, match=r"did not answer within 0\.05 s") as caught:
             CALLS["stream"](client)
-    assert isinstance(caught.value.__cause__, requests.RequestException)
+    assert isinstance(caught.value.__cause__, urllib3.exceptions.ReadTimeoutError)
 
 
 @each_call
@@ -141,7 +142,7 @@ def test_a_server_that_hangs_up(wire_server: WireServer, call: Call, reset: bool
     """No answer came, and the connection is gone."""
     wire_server.answers([Cut(reset)])
     with ChatServerClient("k", wire_server.base_url) as client:
-        with pytest.raises(APIConnectionError, match="hung up before it answered$"):
+        with pytest.raises(APIConnectionError, match="hung up before it answered"):
             call(client)
 
 
@@ -155,7 +156,7 @@ def test_an_answer_that_is_cut(
     for end in range(len(whole)):
         headers = {"Content-Length": str(len(whole))}
         wire_server.answers(sized(whole[:end], Cut(), headers=headers, status=status))
-        with pytest.raises(APIConnectionError, match="broke the answer off$"):
+        with pytest.raises(APIConnectionError, match="broke the answer off"):
             CALLS[name](client)
 
 
@@ -174,7 +175,7 @@ def test_an_answer_that_is_no_http(
 ) -> None:
     """Something else listens there."""
     wire_server.answers(script)
-    with pytest.raises(APIConnectionError, match="did not answer in HTTP$"):
+    with pytest.raises(APIConnectionError, match="did not answer in HTTP"):
         call(client)
 
 
@@ -186,7 +187,7 @@ def test_an_answer_of_two_lengths(
 ) -> None:
     """Headers that contradict themselves are the server's fault, not the configuration's."""
     wire_server.answers(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n{}")
-    with pytest.raises(APIConnectionError, match="answered with headers that lead nowhere$"):
+    with pytest.raises(APIConnectionError, match="answered with headers that lead nowhere"):
         call(client)
     gc.collect()
 
@@ -197,7 +198,7 @@ def test_a_body_that_cannot_be_unpacked(
 ) -> None:
     """It says gzip and is none."""
     wire_server.answers(plain_answer(200, b"{}", {"Content-Encoding": "gzip"}))
-    with pytest.raises(APIConnectionError, match="broke the answer off$"):
+    with pytest.raises(APIConnectionError, match="broke the answer off"):
         CALLS[name](client)
 
 
@@ -231,7 +232,7 @@ def test_a_validation_error(wire_server: WireServer, client: ChatServerClient) -
     with pytest.raises(UnprocessableEntityError) as caught:
         client.create_completion("m", "Hello", max_tokens=5000)
     assert isinstance(caught.value, BadRequestError)
-    assert str(caught.value) == "max_tokens: Input should be less"
+    assert caught.value.message == "max_tokens: Input should be less"
     assert (caught.value.param, caught.value.errors) == ("max_tokens", [problem])
 
 
@@ -242,7 +243,7 @@ def test_the_page_of_a_proxy() -> None:
     responses.get("http://localhost:3284/v1/models", status=502, body=page)
     with ChatServerClient("k") as client, pytest.raises(ChatServerError) as caught:
         client.list_models()
-    assert str(caught.value) == "502 Bad Gateway"
+    assert caught.value.message == "502 Bad Gateway"
     assert caught.value.response is not None and caught.value.response.text == page
 
 
@@ -257,7 +258,7 @@ def test_a_success_that_is_not_json(
 ) -> None:
     """The server said success and sent something else; what it sent is kept."""
     wire_server.answers(plain_answer(200, content, {"X-Request-Id": "r1"}))
-    with pytest.raises(DecodeError, match="the server's answer is not JSON$") as caught:
+    with pytest.raises(DecodeError, match="the server's answer is not JSON") as caught:
         CALLS[name](client)
     assert caught.value.status_code == 200
     assert caught.value.response is not None and caught.value.response.content == content
@@ -288,7 +289,7 @@ def test_a_success_that_is_something_else(
 def test_an_error_that_says_success(wire_server: WireServer, client: ChatServerClient) -> None:
     """Status 200 and an error inside: the caller gets the error."""
     wire_server.answers(json_answer(200, {"error": {"message": "Slow down", "code": 429}}))
-    with pytest.raises(RateLimitError, match="^Slow down$"):
+    with pytest.raises(RateLimitError, match="^Slow down"):
         client.create_completion("m", "Hello")
 
 
@@ -354,21 +355,22 @@ class FailingAdapter(requests.adapters.BaseAdapter):
         (requests.ConnectionError(), "could not be reached"),
         (requests.ConnectionError("no route"), "could not be reached"),
         (requests.ConnectionError(OSError(113, "No route to host")), "reached: No route to host"),
-        (requests.exceptions.RetryError("again"), "broke the answer off"),
+        (requests.exceptions.ChunkedEncodingError("again"), "broke the answer off"),
+        (requests.exceptions.RetryError("again"), "could not be reached"),
     ],
 )
 def test_failures_of_a_kind_of_their_own(failure: Exception, said: str) -> None:
     """Adapters of other people raise what they like of requests' exceptions."""
     with requests.Session() as session:
         session.mount("http://", FailingAdapter(failure))
-        with pytest.raises(APIConnectionError, match=f"{said}$"):
-            ChatServerClient("k", session=session).list_models()
+        with pytest.raises(APIConnectionError, match=said):
+            ChatServerClient("k", session=session, max_retries=0).list_models()
 
 
 def test_a_stream_that_is_no_stream(wire_server: WireServer, client: ChatServerClient) -> None:
     """Refusals of a stream are raised by the call, before anything is read."""
     wire_server.answers(json_answer(404, {"detail": "No such model"}))
-    with pytest.raises(APIStatusError, match="^No such model$"):
+    with pytest.raises(APIStatusError, match="^No such model"):
         client.create_completion("m", "Hello", stream=True)
 
 

@@ -146,7 +146,7 @@ def test_what_no_path_can_hold(
     wire_server: WireServer, client: ChatServerClient, param: str, call: Call, value: str
 ) -> None:
     """Every proxy on the way would take them for steps in the path."""
-    with pytest.raises(BadRequestError, match=f"^{param} must not be '.' or '..'$"):
+    with pytest.raises(BadRequestError, match=f"^{param} must not be empty, '.' or '..'$"):
         call(client, value)
     assert wire_server.requests == []
 

@@ -80,7 +80,7 @@ def test_redirects_that_are_none(
 def test_a_circle(wire_server: WireServer, client: ChatServerClient) -> None:
     """A server that points at itself is given up."""
     wire_server.answers(redirect(302, "/v1/models"))
-    with pytest.raises(APIConnectionError, match="answered with headers that lead nowhere$"):
+    with pytest.raises(APIConnectionError, match="answered with headers that lead nowhere"):
         client.list_models()
 
 
@@ -101,7 +101,7 @@ def test_an_address_that_is_none(
 ) -> None:
     """Nothing that a server writes there gets another library's exception through."""
     wire_server.answers(redirect(302, location))
-    with pytest.raises(APIConnectionError, match="answered with headers that lead nowhere$"):
+    with pytest.raises(APIConnectionError, match="answered with headers that lead nowhere"):
         client.list_models()
 
 

@@ -16,7 +16,7 @@ from chatserver_sdk import (
     StreamInterruptedError,
     UsageInfo,
 )
-from chatserver_sdk._transport import Transport
+from chatserver_sdk._transport import Settings, Transport
 from chatserver_sdk.models import ChatCompletionRequest, Message, MessageRole
 from chatserver_sdk.testing import (
     DONE,
@@ -121,7 +121,7 @@ def test_metadata_is_there_before_the_first_event(
     steps: list[Step] = [Pause(gate), delta("Hi"), last, DONE]
     wire_server.answers(event_stream(*steps, framing=framing, headers=headers))
     stream = stream_from(client)
-    known = {"system_fingerprint": "s1", "turn_id": "t1", "request_id": "r1"}
+    known = {"system_fingerprint": "s1", "turn_id": "t1", "request_id": "r1", "reconnects": 0}
     assert stream.metadata == known
     gate.set()
     assert list(stream) == ["Hi"]
@@ -142,7 +142,7 @@ def test_the_chunks_fingerprint_wins(wire_server: WireServer, client: ChatServer
     """Other servers say it in the chunks alone, or say another one there."""
     wire_server.answers(event_stream(delta("x", system_fingerprint="s2"), DONE, fingerprint=None))
     stream = stream_from(client)
-    assert stream.metadata == {}
+    assert "system_fingerprint" not in stream.metadata
     assert list(stream) == ["x"]
     assert stream.metadata["system_fingerprint"] == "s2"
 
@@ -208,8 +208,8 @@ def test_reading_on_ends_in_time(wire_server: WireServer, framing: Framing) -> N
     seen = threading.Event()
     length = {"Content-Length": "99"} if framing == "sized" else {}
     wire_server.answers(event_stream(DONE, UntilHangup(seen), framing=framing, headers=length))
-    transport = Transport(wire_server.base_url, None, 30, None)
-    body = transport.open_stream("/x", ChatCompletionRequest("m", []))
+    transport = Transport(Settings.of(wire_server.base_url, None, 30, 0))
+    body = transport.open_stream("POST", "/x", body=ChatCompletionRequest("m", []))
     chunks, came = body.iter_bytes(), b""
     while came != DONE:
         came += next(chunks)
@@ -226,8 +226,8 @@ def test_reading_on_ends_in_time(wire_server: WireServer, framing: Framing) -> N
 def test_shutting_what_has_ended(wire_server: WireServer) -> None:
     """A timer that is late finds a connection that is back in the pool, or closed."""
     wire_server.answers(event_stream(DONE))
-    transport = Transport(wire_server.base_url, None, 30, None)
-    body = transport.open_stream("/x", ChatCompletionRequest("m", []))
+    transport = Transport(Settings.of(wire_server.base_url, None, 30, 0))
+    body = transport.open_stream("POST", "/x", body=ChatCompletionRequest("m", []))
     assert b"".join(body.iter_bytes()) == DONE
     body.shut()
     body.close()

@@ -30,7 +30,7 @@ from chatserver_sdk import (
     ChatSessionListResponse,
     ChatSessionSummary,
     CompletionStream,
-    ErrorResponse,
+    RawResponse,
     Message,
     MessageRole,
     ModelInfo,
@@ -182,7 +182,7 @@ def failures(client: ChatServerClient) -> None:
     except APITimeoutError as exc:
         assert_type(exc.kind, Literal["connect", "read", "idle", "total"])
     except ChatServerError as exc:
-        assert_type(exc.response, ErrorResponse | None)
+        assert_type(exc.response, RawResponse | None)
 
 
 def models(raw: dict[str, Any]) -> None:

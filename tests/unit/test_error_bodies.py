@@ -36,6 +36,7 @@ from chatserver_sdk.exceptions import (
     UnauthorizedError,
     UnprocessableEntityError,
 )
+from chatserver_sdk.raw import RawResponse
 
 MISSING = {"type": "missing", "loc": ["body", "model"], "msg": "Field required", "input": {}}
 TOO_BIG = {"loc": ["body", "messages", 0, "content"], "msg": "String should be shorter"}
@@ -165,7 +166,7 @@ def test_every_body_becomes_a_sentence(body: Any, detail: ErrorDetail) -> None:
     """The exception's words are the server's, or say that there were none."""
     content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
-    error = error_from(404, {"X-Request-ID": "r1"}, content)
+    error = error_from(RawResponse(404, {}, content, "r1"))
 
     message = parse_error(error.body).message
     assert error.message == (message or "the server answered 404 Not Found and said nothing more")
@@ -196,7 +197,7 @@ def test_every_status_has_its_class(status: int) -> None:
     """The table of the documentation, and the two general classes for all others."""
     expected = CLASSES.get(status, APIStatusError if status < 500 else InternalServerError)
 
-    error = error_from(status, {}, b"")
+    error = error_from(RawResponse(status, {}, b""))
     in_stream = stream_error_from({"error": {"code": status}}, partial="x", metadata={})
     in_success = error_in_success({"error": {"status": status}})
 
@@ -211,7 +212,7 @@ def test_a_status_with_and_without_a_phrase(status: int) -> None:
     """A status that nobody has named is shown as its number."""
     phrase = f"{status} {HTTPStatus(status).phrase}" if status == 418 else "599"
     assert (
-        error_from(status, {}, b"").message == f"the server answered {phrase} and said nothing more"
+        error_from(RawResponse(status, {}, b"")).message == f"the server answered {phrase} and said nothing more"
     )
 
 
@@ -290,7 +291,7 @@ JSON = st.recursive(
 @given(body=JSON, status=st.integers(400, 599))
 def test_any_json_becomes_an_error(body: Any, status: int) -> None:
     """Nothing that a server says makes reading its error fail."""
-    error = error_from(status, {}, json.dumps(body).encode())
+    error = error_from(RawResponse(status, {}, json.dumps(body).encode()))
     assert error.message and len(error.message) <= 500
     assert stream_error_from(body, partial="", metadata={}).message
     assert error_in_success(body).message
@@ -299,14 +300,14 @@ def test_any_json_becomes_an_error(body: Any, status: int) -> None:
 @given(st.binary(max_size=100))
 def test_any_bytes_become_an_error(content: bytes) -> None:
     """Neither do bytes that are no JSON."""
-    assert error_from(500, {}, content).message
+    assert error_from(RawResponse(500, {}, content)).message
 
 
 @pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"error":', "}"), ('{"a":', "}")])
 def test_nesting_of_any_depth(opening: str, closing: str) -> None:
     """Also where reading still works and writing does not, Python's recursion ends nothing."""
     for depth in range(900, 1010):
-        assert error_from(500, {}, f"{opening * depth}1{closing * depth}".encode()).message
+        assert error_from(RawResponse(500, {}, f"{opening * depth}1{closing * depth}".encode())).message
 
 
 @pytest.mark.parametrize("piece", ["<", "<title", "<title>", "< ", "<a", "<p>"])
@@ -343,7 +344,7 @@ def test_big_pages_take_no_time(piece: str) -> None:
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     """Seconds, milliseconds or a date (RFC 9110 10.2.3); what is none of them is nothing."""
     assert parse_retry_after(headers) == seconds
-    assert error_from(429, headers, b"").retry_after == seconds
+    assert error_from(RawResponse(429, headers, b"")).retry_after == seconds
 
 
 def test_retry_after_a_date_to_come() -> None:

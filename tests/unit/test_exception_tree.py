@@ -17,7 +17,7 @@ from chatserver_sdk.exceptions import (
     APITimeoutError,
     BadRequestError,
     ChatServerError,
-    ErrorResponse,
+    RawResponse,
     StreamError,
     StreamFailedError,
     class_for_status,
@@ -91,7 +91,7 @@ def example(kind: type[ChatServerError]) -> ChatServerError:
     """An exception of this class with everything in it that the class knows."""
     given: dict[str, Any] = {
         "status_code": 418,
-        "response": ErrorResponse(418, {"X-Request-Id": "r1"}, b'{"a": 1}'),
+        "response": RawResponse(418, {"X-Request-Id": "r1"}, b'{"a": 1}'),
     }
     if issubclass(kind, APITimeoutError):
         given["kind"] = "idle"
@@ -144,7 +144,7 @@ def test_every_exception_takes_a_message_alone(kind: type[ChatServerError]) -> N
 
 def test_the_first_three_arguments_have_places() -> None:
     """(message, status_code, response), as the exceptions of such clients have always had."""
-    response = ErrorResponse(404)
+    response = RawResponse(404)
     for kind in EVERY_CLASS:
         error = kind("m", 404, response)
         assert (error.message, error.status_code, error.response) == ("m", 404, response)
@@ -171,13 +171,13 @@ def test_what_an_exception_says(details: dict[str, Any], text: str) -> None:
 
 
 def test_what_the_server_answered() -> None:
-    """An ErrorResponse gives the body as bytes, text and JSON, and does not show it."""
-    response = ErrorResponse(400, {"A": "b"}, b'{"a": "\xc3\xa4"}')
+    """An RawResponse gives the body as bytes, text and JSON, and does not show it."""
+    response = RawResponse(400, {"A": "b"}, b'{"a": "\xc3\xa4"}')
     assert response.json() == {"a": "ä"} and response.text == '{"a": "ä"}'
     assert "content" not in repr(response)
-    assert ErrorResponse(400, content=b"\xff").text == "\ufffd"
+    assert RawResponse(400, content=b"\xff").text == "\ufffd"
     with pytest.raises(ValueError):
-        ErrorResponse(400).json()
+        RawResponse(400).json()
 
 
 def test_lists_and_dicts_of_an_exception_are_its_own() -> None:

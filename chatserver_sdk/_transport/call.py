@@ -1,0 +1,127 @@
+"""Call: one logical call, the same over all its retries; and how one attempt at it ended."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chatserver_sdk.exceptions import BadRequestError, ChatServerError
+
+from .addresses import with_query
+from .retries import Ending
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from chatserver_sdk.models import Model
+
+_KEYED = frozenset({"POST", "PATCH"})
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is sent, within which limits. due: when its whole time is over, by time.monotonic()."""
+
+    method: str
+    path: str
+    url: str
+    headers: dict[str, str]
+    content: bytes | None
+    settings: Settings
+    is_stream: bool
+    begun_at: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Model | Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        is_stream: bool = False,
+    ) -> Call:
+        """A call with everything that the settings add. Raises BadRequestError."""
+        content = _encode(body, settings.body)
+        sent = {
+            "Accept": "text/event-stream" if is_stream else "application/json",
+            # Minted once: a server that knows the key does the work of all attempts once.
+            **({"Idempotency-Key": str(uuid.uuid4())} if method in _KEYED else {}),
+            **({"Content-Type": "application/json"} if content is not None else {}),
+            "X-Request-Id": uuid.uuid4().hex,
+            **(headers or {}),
+        }
+        return cls(
+            method,
+            path,
+            with_query(settings.wire_url + path, query, settings.query),
+            _joined(sent, settings.headers),
+            content,
+            settings,
+            is_stream,
+        )
+
+    def __str__(self) -> str:
+        # Without the query, which may say who asks.
+        return f"{self.method} {self.path} (request id {self.request_id})"
+
+    @property
+    def due(self) -> float:
+        """When its whole time is over, by time.monotonic()."""
+        total = self.settings.timeout.total
+        return math.inf if total is None else self.begun_at + total
+
+    @property
+    def patience(self) -> float | None:
+        """How long an answer may take to begin, and to go on."""
+        timeout = self.settings.timeout
+        return timeout.idle if self.is_stream else timeout.read
+
+    @property
+    def request_id(self) -> str:
+        """What we call it, to the server too."""
+        return self.headers["X-Request-Id"]
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a server that honours such keys does its work only once."""
+        return "Idempotency-Key" in self.headers
+
+    def time_left(self, limit: float | None) -> float | None:
+        """The limit, or what is left of the whole time if that is less."""
+        left = self.due - time.monotonic()
+        if limit is None:
+            return None if left == math.inf else max(left, 0.001)
+        return max(min(limit, left), 0.001)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An attempt that brought no success."""
+
+    error: ChatServerError
+    ending: Ending
+
+
+def _joined(sent: dict[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """The caller's own headers win, however they spell the names."""
+    names = {name.lower(): name for name in sent}
+    for name, value in extra.items():
+        sent[names.get(name.lower(), name)] = value
+    return sent
+
+
+def _encode(body: Model | Mapping[str, Any] | None, extra: Mapping[str, Any]) -> bytes | None:
+    if body is None and not extra:
+        return None
+    try:
+        plain = {} if body is None else body if isinstance(body, Mapping) else body.to_dict()
+        return json.dumps({**plain, **extra}, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise BadRequestError(f"the request cannot be written as JSON: {exc}") from exc

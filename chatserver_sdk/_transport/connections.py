@@ -1,0 +1,168 @@
+"""Connections that are kept, noticed when they die, and can be ended by the clock.
+
+requests keeps the pool; what is added here is TCP keep-alive, the knowledge whether an attempt
+used a connection that was open before, and a pool of its own for a forked child.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import weakref
+from contextlib import suppress
+from http.client import HTTPResponse
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+_POOL_SIZE = 64
+
+# A router that drops an idle connection tells nobody: after 45 s of silence, and three questions
+# 15 s apart, the system notices. (macOS calls the first one TCP_KEEPALIVE.)
+_KEEP_ALIVE_SECONDS = {
+    "TCP_KEEPIDLE": 45,
+    "TCP_KEEPALIVE": 45,
+    "TCP_KEEPINTVL": 15,
+    "TCP_KEEPCNT": 3,
+}
+KEEP_ALIVE = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _KEEP_ALIVE_SECONDS.items()
+        if hasattr(socket, name)
+    ),
+]
+
+
+class Attempt:
+    """What the connections of a thread say of the request that it is sending.
+
+    is_reused: it went out on a connection that was open before, and nothing of an answer has come;
+    known only of connections that are ours.
+    """
+
+    def __init__(self) -> None:
+        self.is_reused = False
+        self._is_fresh = False
+        self._connection: HTTPConnection | None = None
+
+    def note_connected(self) -> None:
+        """A connection was made."""
+        self._is_fresh = True
+
+    def note_request(self, connection: HTTPConnection) -> None:
+        """The request is about to go out; http connects after this, https has connected."""
+        self._connection = connection
+        self.is_reused = connection.sock is not None and not self._is_fresh
+
+    def note_answer(self) -> None:
+        """The first line of an answer has come."""
+        self.is_reused = False
+
+    def shut(self) -> None:
+        """End what the thread waits for, from another one."""
+        sock = getattr(self._connection, "sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                # Of the plain class: TLS would be torn down under the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _Current(threading.local):
+    attempt = Attempt()
+
+
+_current = _Current()
+
+
+def begin_attempt() -> Attempt:
+    """A new one for this thread."""
+    _current.attempt = Attempt()
+    return _current.attempt
+
+
+class _Answer(HTTPResponse):
+    def begin(self) -> None:
+        try:
+            super().begin()
+        finally:
+            # http.client notes the status line before it reads on.
+            if isinstance(self.status, int):
+                _current.attempt.note_answer()
+
+
+class _Noted:
+    """Says what becomes of a connection; stands before urllib3's class."""
+
+    response_class: Any = _Answer
+
+    def connect(self) -> None:
+        _current.attempt.note_connected()
+        super().connect()  # type: ignore[misc]
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        connection: Any = self
+        _current.attempt.note_request(connection)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+class _Connection(_Noted, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Noted, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class Adapter(HTTPAdapter):
+    """requests' adapter over these connections."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, socket_options=KEEP_ALIVE)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+
+class Session(requests.Session):
+    """The requests session of a client; a forked child begins with no connection of its parent's."""
+
+    def __init__(self, user_agent: str) -> None:
+        super().__init__()
+        self.headers["User-Agent"] = user_agent
+        self.mount_anew()
+        _sessions.add(self)
+
+    def mount_anew(self) -> None:
+        """Leave every connection to whoever had it, and open others."""
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, Adapter(pool_maxsize=_POOL_SIZE))
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+# Never used and never dropped: what closes a pool takes locks that may have been held when the
+# process was forked.
+_of_parents: list[Any] = []
+
+
+def _after_fork() -> None:
+    for session in list(_sessions):
+        _of_parents.append(list(session.adapters.values()))
+        session.mount_anew()
+
+
+if sys.platform != "win32":  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,65 @@
+"""Deadline: ends an attempt whose whole time is over, wherever it waits."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .watchdog import watchdog
+
+if TYPE_CHECKING:
+    from .connections import Attempt
+
+
+def shut(raw: Any) -> None:
+    """End a read of this urllib3 response that another thread is waiting in, at once."""
+    try:
+        raw.shutdown()
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError):
+        # Closed already or at this moment, or back in the pool: there is no read to end.
+        return
+
+
+class Deadline:
+    """A `with` block that is cut short when its time is over. due: by time.monotonic()."""
+
+    def __init__(self, due: float, attempt: Attempt) -> None:
+        self.has_passed = False
+        self._due = due
+        self._attempt = attempt
+        self._response: Any = None
+        self._is_over = False
+        self._lock = threading.Lock()
+
+    def note_response(self, response: Any) -> None:
+        """From here on, what is waited for is this answer's body."""
+        self._response = response
+
+    def due(self) -> float:
+        """When the watchdog is to look after it."""
+        return math.inf if self._is_over else self._due
+
+    def expire(self) -> None:
+        """End the wait; the watchdog says that it is time."""
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = self.has_passed = True
+            self._attempt.shut()
+            if self._response is not None:
+                shut(self._response.raw)
+
+    def __enter__(self) -> Deadline:
+        if self._due < math.inf:
+            watchdog.watch(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._is_over = True
+            self.has_passed = self.has_passed or time.monotonic() >= self._due

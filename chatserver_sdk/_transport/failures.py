@@ -1,0 +1,139 @@
+"""What requests and urllib3 raise, as our exceptions, with what it means for another attempt."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Literal
+
+import requests
+import urllib3
+
+from chatserver_sdk.exceptions import (
+    APIConnectionError,
+    APITimeoutError,
+    ChatServerError,
+    ConfigurationError,
+)
+
+from .call import Call, Failure
+from .connections import Attempt
+from .retries import Ending
+
+# requests lets through what urllib3 and urlsplit say of a redirect whose address is none; the
+# last two are a read whose connection another thread has closed.
+FOREIGN = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,
+    AttributeError,
+)
+_BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
+_UNSENT = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.NameResolutionError,
+    urllib3.exceptions.ProxyError,
+)
+
+
+def failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
+    """What became of an attempt; the exception is the cause of ours."""
+    failure = _failure_of(exc, call, attempt)
+    failure.error.__cause__ = exc
+    return failure
+
+
+def broken_body(exc: Exception, call: Call) -> Failure:
+    """The same for an answer that began and whose body did not come."""
+    if _is_late(exc, exc.args[0] if exc.args else None):
+        failure = Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
+    else:
+        sentence = f"the server at {call.settings.shown_url} broke the answer off"
+        failure = Failure(_lost(call, sentence), Ending.LOST)
+    failure.error.__cause__ = exc
+    return failure
+
+
+def out_of_time(call: Call) -> APITimeoutError:
+    """The whole time is over."""
+    total = call.settings.timeout.total
+    where = f"the answer of the server at {call.settings.shown_url}"
+    message = f"{where} took longer than {_seconds(total)}"
+    return APITimeoutError(message, kind="total", request_id=call.request_id)
+
+
+def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
+    where = f"the server at {call.settings.shown_url}"
+    cause = exc.args[0] if exc.args else None
+    if isinstance(exc, requests.ConnectTimeout):
+        return Failure(_timeout(call, "could not be reached", "connect"), Ending.UNSENT)
+    if _is_late(exc, cause):
+        return Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
+    if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
+        # Not the exception's own words: InvalidHeader's hold the header.
+        sentence = f"a request to {call.settings.shown_url} cannot be made"
+        return Failure(ConfigurationError(sentence), Ending.FINAL)
+    if isinstance(exc, (requests.TooManyRedirects, ValueError, AttributeError)):
+        sentence = f"{where} answered with headers that lead nowhere"
+        return Failure(_lost(call, sentence), Ending.FINAL)
+    if isinstance(exc, requests.exceptions.ChunkedEncodingError):
+        return Failure(_lost(call, f"{where} broke the answer off"), Ending.LOST)
+    ending = _ending_of(exc, cause, attempt)
+    return Failure(_lost(call, f"{where} {_reason(exc, cause)}"), ending)
+
+
+def _is_late(exc: Exception, cause: Any) -> bool:
+    # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
+    late = urllib3.exceptions.ReadTimeoutError
+    return isinstance(exc, (requests.Timeout, late)) or isinstance(cause, late)
+
+
+def _ending_of(exc: Exception, cause: Any, attempt: Attempt) -> Ending:
+    reason = getattr(cause, "reason", None)
+    if isinstance(reason, _UNSENT) or isinstance(exc, requests.exceptions.ProxyError):
+        return Ending.UNSENT
+    if isinstance(exc, requests.exceptions.SSLError):
+        is_certificate = isinstance(_innermost(exc), ssl.SSLCertVerificationError)
+        return Ending.FINAL if is_certificate else Ending.LOST
+    return Ending.STALE if attempt.is_reused else Ending.LOST
+
+
+def _lost(call: Call, message: str) -> ChatServerError:
+    return APIConnectionError(message, request_id=call.request_id)
+
+
+def _timeout(call: Call, what: str, kind: Literal["connect", "read"]) -> ChatServerError:
+    timeout = call.settings.timeout
+    limit = timeout.connect if kind == "connect" else call.patience
+    if call.time_left(limit) != limit:
+        return out_of_time(call)
+    message = f"the server at {call.settings.shown_url} {what} within {_seconds(limit)}"
+    return APITimeoutError(message, kind=kind, request_id=call.request_id)
+
+
+def _reason(exc: Exception, cause: Any) -> str:
+    """What happened to a connection, in the words of the innermost cause."""
+    protocol = next(
+        (e for e in (exc, cause) if isinstance(e, urllib3.exceptions.ProtocolError)), None
+    )
+    if protocol is not None:
+        hung_up = isinstance(protocol.args[-1], OSError)
+        return "hung up before it answered" if hung_up else "did not answer in HTTP"
+    innermost = _innermost(exc)
+    text = getattr(innermost, "strerror", None)
+    return f"could not be reached: {text}" if text else "could not be reached"
+
+
+def _innermost(exc: BaseException) -> BaseException:
+    """What it all began with: requests and urllib3 wrap, and hold the cause in several ways."""
+    for _ in range(10):
+        inner = exc.args[0] if exc.args and isinstance(exc.args[0], BaseException) else None
+        found = getattr(exc, "reason", None) or inner or exc.__cause__ or exc.__context__
+        if not isinstance(found, BaseException) or found is exc:
+            break
+        exc = found
+    return exc
+
+
+def _seconds(seconds: float | None) -> str:
+    return f"{seconds:g} s" if seconds is not None else "its time"

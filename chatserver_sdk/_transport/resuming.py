@@ -1,0 +1,69 @@
+"""Resumption: opens a stream again behind the last event that came, for as long as that is wise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from chatserver_sdk.exceptions import APIConnectionError, APITimeoutError, ChatServerError
+
+from .body import ByteBody
+from .retries import Ending, may_send_again
+
+if TYPE_CHECKING:
+    from .sending import Transport
+    from .settings import CallOptions
+
+
+class Resumption:
+    """path_for: the path that continues the turn of a cursor. begun_at: when the whole time began."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        path_for: Callable[[str], str],
+        options: CallOptions | None = None,
+        begun_at: float | None = None,
+    ) -> None:
+        self._transport = transport
+        self._options: CallOptions = options or {}
+        self._policy = transport.settings.with_options(self._options).retries
+        self._path_for = path_for
+        self._begun_at = begun_at
+
+    def pause(self, fruitless: int, error: ChatServerError | None) -> float | None:
+        """Seconds to wait before the next attempt; None where another one is of no use.
+
+        fruitless: how many attempts in a row have brought no event. error: what ended the last.
+        """
+        if error is not None and not _passes(error):
+            return None
+        if fruitless == 0:
+            return 0.0 if self._policy.max_retries > 0 else None
+        return self._policy.pause(fruitless, error or APIConnectionError(""))
+
+    def open(self, cursor: str) -> ByteBody:
+        """The stream behind the cursor. Raises what a call raises."""
+        return self._open(cursor, self._options)
+
+    def reopen(self, cursor: str) -> ByteBody:
+        """The same, tried once: `pause` counts."""
+        return self._open(cursor, {**self._options, "max_retries": 0})
+
+    def _open(self, cursor: str, options: CallOptions) -> ByteBody:
+        return self._transport.open_stream(
+            "GET",
+            self._path_for(cursor),
+            headers={"Last-Event-ID": cursor},
+            options=options,
+            begun_at=self._begun_at,
+        )
+
+
+def _passes(error: ChatServerError) -> bool:
+    """Whether it may be better the next time."""
+    if isinstance(error, APITimeoutError):
+        return error.kind == "connect"
+    return isinstance(error, APIConnectionError) or may_send_again(
+        "GET", Ending.REFUSED, error, is_ours=True, has_key=False
+    )
