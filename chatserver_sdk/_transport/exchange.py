@@ -7,6 +7,7 @@ from typing import Any, cast
 from urllib.parse import urljoin
 
 import requests
+from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity
 
@@ -81,11 +82,10 @@ class Exchange:
             response = self._send(call, url)
             # A redirected POST would arrive as a GET without its body; what a DELETE would delete
             # elsewhere nobody has asked for.
-            target = self.session.get_redirect_target(response) if call.method == "GET" else None
-            if not target:
+            if call.method != "GET" or not response.is_redirect:
                 return response
             response.close()
-            url = _wire_form(urljoin(url, target))
+            url = _wire_form(urljoin(url, self.session.get_redirect_target(response) or ""))
         raise requests.TooManyRedirects()
 
     def _send(self, call: Call, url: str) -> requests.Response:
@@ -97,7 +97,7 @@ class Exchange:
         elif key is not None:
             headers = {"Authorization": key.header(), **headers}
         limits = (call.time_left(call.settings.timeout.connect), call.time_left(call.patience))
-        options: dict[str, Any] = {"timeout": limits, "allow_redirects": False}
+        options: dict[str, Any] = {"timeout": limits, "stream": True}
         if self._adds_something() or (key is None and "@" in url):
             return self.session.request(
                 call.method,
@@ -106,11 +106,18 @@ class Exchange:
                 headers=headers,
                 # Without one, requests lets ~/.netrc replace the header.
                 auth=None if key is None else _as_it_is,
-                stream=True,
+                allow_redirects=False,
                 **options,
             )
+        # Not session.send: it looks where a redirect leads before it hands the answer out, and
+        # loses the connection of one that leads nowhere.
         prepared = self._prepare(call, url, headers)
-        return self.session.send(prepared, **self._environment(url), **options)
+        adapter = self.session.get_adapter(url)
+        response = adapter.send(prepared, **self._environment(url), **options)
+        if "Set-Cookie" in response.headers:
+            jar: Any = extract_cookies_to_jar
+            jar(self.session.cookies, prepared, response.raw)
+        return response
 
     def _adds_something(self) -> bool:
         """Whether the session adds what only requests' own, slow preparing knows of."""
@@ -123,8 +130,8 @@ class Exchange:
         prepared = requests.PreparedRequest()
         prepared.method = call.method
         prepared.url = url
-        for header in self.session.headers.items():
-            check_header_validity(header)
+        for name, value in self.session.headers.items():
+            check_header_validity((name, str(value)))
         sent = CaseInsensitiveDict(self.session.headers)
         sent.update(headers)
         if call.content is not None or call.method not in ("GET", "HEAD"):
@@ -149,7 +156,8 @@ class Exchange:
         if known is None:
             if len(self._environments) >= _MOST_ENVIRONMENTS:
                 self._environments.clear()
-            known = dict(session.merge_environment_settings(url, {}, True, None, None))
+            known = dict(session.merge_environment_settings(url, {}, None, None, None))
+            del known["stream"]
             self._environments[key] = known
         return known
 
