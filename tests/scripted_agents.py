@@ -54,7 +54,7 @@ class ScriptedAgent(Agent):
     description = "Says what a test has written down."
 
     def __init__(self, *steps: Step, name: str = "scripted") -> None:
-        self.name = name  # type: ignore[misc]
+        self.name = name
         self.questions: list[Question] = []
         self.ended = 0
         self.over = threading.Event()
