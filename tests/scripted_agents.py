@@ -1,4 +1,7 @@
-"""Agents that say what a test wrote down for them, and gates that hold them up meanwhile."""
+"""Agents for tests of the engine: they wait at gates, and tell when their answers are over.
+
+What needs neither has the public one, `chatserver_sdk.testing.ScriptedAgent`.
+"""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from chatserver_sdk import (
 from chatserver_sdk.models import UsageInfo
 from chatserver_sdk.models.events import TurnCompleted, Usage
 from chatserver_sdk.testing import (
+    AgentStep,
     Failure,
     Pause,
     RunningServer,
@@ -75,7 +76,7 @@ def test_it_remembers_the_whole_question(start_chat_server: Start) -> None:
     agent = ScriptedAgent("helper", "yes")
     server = start_chat_server(agent, aliases={"gpt-4": "helper"})
     with server.client() as client:
-        messages = [{"role": "system", "content": "Be brief."}, "Is it you?"]
+        messages: list[Any] = [{"role": "system", "content": "Be brief."}, "Is it you?"]
         client.create_completion("gpt-4", messages, 0.5, user="ada", variables={"a": 1})
 
     (question,) = agent.questions
@@ -232,7 +233,8 @@ def test_many_questions_at_once(start_chat_server: Start) -> None:
     """Each gets an answer of its own, and no question is forgotten; two servers may share it."""
     many = 24
     all_asked = threading.Event()
-    agent = ScriptedAgent("helper", *([str(n), Pause(all_asked)] for n in range(many)), "rest")
+    answers: list[list[AgentStep]] = [[str(n), Pause(all_asked)] for n in range(many)]
+    agent = ScriptedAgent("helper", *answers, "rest")
     servers = [start_chat_server(agent) for _ in range(2)]
     begun = threading.Barrier(many, action=all_asked.set, timeout=60)
 
