@@ -1,4 +1,4 @@
-"""What every test may use: the --full option, a server of raw bytes and a client of it."""
+"""What every test may use: the --full option, the plugin's fixtures, a client of raw bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from chatserver_sdk import ChatServerClient
-from chatserver_sdk.testing import WireServer
+from chatserver_sdk.testing import WireServer, pytest_plugin
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where the package is not installed, or was before it had a plugin, pytest does not find it.
+    if not config.pluginmanager.has_plugin("chatserver_sdk"):
+        config.pluginmanager.register(pytest_plugin, "chatserver_sdk")
     # No deadlines and no health checks by the clock: a busy machine is no defect.
     settings.register_profile(
         "short", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
@@ -44,13 +47,6 @@ def environment() -> Iterator[None]:
         patch.delenv("CHATSERVER_BASE_URL", raising=False)
         patch.setenv("NETRC", os.devnull)
         yield
-
-
-@pytest.fixture
-def wire_server() -> Iterator[WireServer]:
-    """A server that sends the bytes it is told."""
-    with WireServer() as server:
-        yield server
 
 
 @pytest.fixture

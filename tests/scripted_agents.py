@@ -1,4 +1,7 @@
-"""Agents that say what a test wrote down for them, and gates that hold them up meanwhile."""
+"""Agents for tests of the engine: they wait at gates, and tell when their answers are over.
+
+What needs neither has the public one, `chatserver_sdk.testing.ScriptedAgent`.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class ScriptedAgent(Agent):
     description = "Says what a test has written down."
 
     def __init__(self, *steps: Step, name: str = "scripted") -> None:
-        self.name = name  # type: ignore[misc]
+        self.name = name
         self.questions: list[Question] = []
         self.ended = 0
         self.over = threading.Event()

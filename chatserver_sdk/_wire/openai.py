@@ -28,6 +28,8 @@ _METADATA_HEADERS = {
     "request_id": "x-request-id",
 }
 
+_BESIDE_TEXT = {"thought_delta", "tool_call", "tool_call_delta"}
+
 
 def read_completion(body: Any) -> ChatCompletionResponse:
     """The whole answer in a decoded body. Raises DecodeError, or what the body says it is."""
@@ -78,9 +80,16 @@ class Heading:
 
 
 def completion_body(
-    heading: Heading, text: str, finish_reason: str, usage: UsageInfo
+    heading: Heading,
+    text: str,
+    finish_reason: str,
+    usage: UsageInfo,
+    said: Iterable[Event] = (),
 ) -> dict[str, Any]:
-    """The JSON of a whole answer."""
+    """The JSON of a whole answer: what its chunks add up to.
+
+    said: the events that hold thoughts and tool calls; others are passed over.
+    """
     return {
         "id": heading.id,
         "object": "chat.completion",
@@ -89,7 +98,7 @@ def completion_body(
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": text},
+                "message": _message(text, said),
                 "finish_reason": finish_reason,
             }
         ],
@@ -148,6 +157,30 @@ def _chunk(heading: Heading, choice: dict[str, Any]) -> dict[str, Any]:
 def _widget(event: Any) -> dict[str, Any]:
     said = event.to_dict()
     return {key: said[key] for key in said if key not in ("seq", "at")}
+
+
+def _message(text: str, said: Iterable[Event]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    thoughts: list[str] = []
+    calls: dict[int, list[dict[str, Any]]] = {}
+    for delta in (_delta(event) or {} for event in said if event.type in _BESIDE_TEXT):
+        thoughts.append(delta.get("reasoning_content", ""))
+        for piece in delta.get("tool_calls", ()):
+            calls.setdefault(piece["index"], []).append(piece)
+    if any(thoughts):
+        message["reasoning_content"] = "".join(thoughts)
+    if calls:
+        # As OpenAI's does: a call, and nothing said.
+        message["content"] = text or None
+        message["tool_calls"] = [_whole_call(calls[index]) for index in sorted(calls)]
+    return message
+
+
+def _whole_call(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    functions = [piece["function"] for piece in pieces]
+    joined = {key: "".join(f.get(key, "") for f in functions) for key in ("name", "arguments")}
+    ids = [piece["id"] for piece in pieces if piece.get("id")]
+    return {"id": ids[-1] if ids else "", "type": "function", "function": joined}
 
 
 def _delta(event: Any) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from chatserver_sdk.models import Message, MessageRole
 from chatserver_sdk.models.events import Event
@@ -47,10 +47,13 @@ class Question:
 
 
 class Agent(ABC):
-    """Answers questions. One instance answers many at once: a question's state is not its own."""
+    """Answers questions. One instance answers many at once: a question's state is not its own.
 
-    name: ClassVar[str]
-    description: ClassVar[str]
+    name: the model's id, of the class or of an instance. description: what lists of models say.
+    """
+
+    name: str
+    description: str
 
     def check(self, question: Question) -> None:
         """Refuse what cannot be answered, before anything is stored. Raises InvalidQuestion."""

@@ -1,4 +1,7 @@
-"""What tests of programs that use this package need: a server that sends the bytes it is told.
+"""What tests of programs that use this package need: real servers, and answers that are known.
+
+WireServer sends the bytes it is told, running_server is a chat server, ScriptedAgent answers in
+one. The fixtures of `pytest_plugin` start them; pytest loads those by itself.
 
 Names are loaded when they are first used, so that a test pays for what it takes and no more.
 """
@@ -32,6 +35,13 @@ if TYPE_CHECKING:
         RunningServer as RunningServer,
         running_server as running_server,
     )
+    from .scripted_agent import (
+        AgentStep as AgentStep,
+        Failure as Failure,
+        ScriptedAgent as ScriptedAgent,
+        Thought as Thought,
+        ToolUse as ToolUse,
+    )
     from .wire_server import RecordedRequest as RecordedRequest, WireServer as WireServer
 
 __getattr__, __dir__, __all__ = lazy_names(
@@ -40,6 +50,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "answers": "Cut DONE Pause Script Step UntilHangup chunked close_delimited completion delta"
         " event event_stream finished json_answer plain_answer sized",
         "embedded_server": "RunningServer running_server",
+        "scripted_agent": "AgentStep Failure ScriptedAgent Thought ToolUse",
         "wire_server": "RecordedRequest WireServer",
     },
 )

@@ -6,14 +6,23 @@ import ast
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from chatserver_process import BOUND
 from markdown import Block
 
 # Where the documents' code expects the server.
 DOCUMENTED_URL = "http://localhost:3284"
+
+# Our plugin and no other, whatever is installed: as where the package is.
+_PYTEST = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "PYTEST_PLUGINS": "chatserver_sdk.testing.pytest_plugin",
+    "PYTEST_ADDOPTS": "-p no:cacheprovider",
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,15 @@ def snippets_of(blocks: Sequence[Block]) -> list[Snippet]:
 
 
 def run_snippet(snippet: Snippet, url: str) -> Ran:
-    """Run it against the server at `url`."""
+    """Run it against the server at `url`; one that defines tests is run by pytest."""
     code = snippet.code.replace(DOCUMENTED_URL, url)
-    return run_python("-c", code, environment=environment_for(url))
+    if "\ndef test_" not in code:
+        return run_python("-c", code, environment=environment_for(url))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "test_snippet.py")
+        path.write_text(code, "utf-8")
+        command = ["-m", "pytest", f"--rootdir={folder}", "-W", "error", str(path)]
+        return run_python(*command, environment=environment_for(url))
 
 
 def complaint_about(snippet: Snippet, ran: Ran) -> str | None:
@@ -62,7 +77,7 @@ def complaint_about(snippet: Snippet, ran: Ran) -> str | None:
 def environment_for(url: str) -> dict[str, str]:
     """An environment that leads a client to the server at `url`, and brings no key along."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("CHATSERVER_")}
-    return {**kept, "CHATSERVER_BASE_URL": url}
+    return {**kept, **_PYTEST, "CHATSERVER_BASE_URL": url}
 
 
 def run_python(*arguments: str, environment: Mapping[str, str]) -> Ran:

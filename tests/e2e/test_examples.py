@@ -25,6 +25,7 @@ SAYS = {
     "message_formats.py": ["a text: 'Hello!'", r"a content in parts: 'Hello,\nyou two!'"],
     "resume_session.py": ["fingerprint: ", "0      user: I am writing a play.", "3 assistant: "],
     "streaming.py": ["each the moment it is said.", "finish reason: stop", "one: These"],
+    "testing_your_app.py": ["test_the_quota_is_used_up PASSED", "3 passed"],
 }
 
 

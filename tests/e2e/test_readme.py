@@ -64,6 +64,15 @@ def test_python_block_runs(snippet: Snippet, server_url: str) -> None:
     assert complaint_about(snippet, run_snippet(snippet, server_url)) is None
 
 
+@pytest.mark.parametrize(("wanted", "complains"), [("hello", False), ("goodbye", True)])
+def test_a_block_of_tests_is_run_by_pytest(wanted: str, complains: bool) -> None:
+    """Tests that were only defined would pass whatever they say."""
+    asks = 'chat_client.create_completion("echo", "hello").choices[0].message.content'
+    code = f"import chatserver_sdk\ndef test_it(chat_client):\n    assert {asks} == {wanted!r}\n"
+    snippet = Snippet(1, code)
+    assert bool(complaint_about(snippet, run_snippet(snippet, "http://127.0.0.1:9"))) == complains
+
+
 @pytest.mark.parametrize("command", [pytest.param(each, id=" ".join(each)) for each in commands()])
 def test_command_exists(command: tuple[str, ...]) -> None:
     """A chatserver command takes the options that stand there; the others can be found."""

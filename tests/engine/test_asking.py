@@ -7,14 +7,14 @@ from uuid import UUID
 
 import pytest
 from engine_room import ADA, ADMIN, NOBODY
-from scripted_agents import ScriptedAgent
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.engine import Forbidden, InvalidRequest
 from chatserver_sdk.engine.asking import Asked, plan, resolve
 from chatserver_sdk.models import ChatCompletionRequest, Message, MessageRole, Principal, Role
+from chatserver_sdk.testing import ScriptedAgent
 
-AGENT = ScriptedAgent()
+AGENT = ScriptedAgent("scripted", "")
 SESSION = "0a1b2c3d-0000-4000-8000-00000000abcd"
 
 

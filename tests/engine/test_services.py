@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from engine_room import ADMIN
-from scripted_agents import ScriptedAgent
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
@@ -25,6 +24,7 @@ from chatserver_sdk.engine.keys import DEV_ADMIN, FIRST_ADMIN, hash_key, key_pre
 from chatserver_sdk.exceptions import ConfigurationError
 from chatserver_sdk.models import AdminRequest, Role
 from chatserver_sdk.storage import Conflict, NotFound, Store, keys, open_store
+from chatserver_sdk.testing import ScriptedAgent
 
 ECHO, ELIZA = EchoAgent(), ElizaAgent()
 
@@ -60,7 +60,7 @@ def test_an_agent_keeps_its_name() -> None:
 
 def test_the_later_of_two_agents_with_one_name_counts() -> None:
     """So an agent of one's own may stand in for one that ships."""
-    mine = ScriptedAgent(name="echo")
+    mine = ScriptedAgent("echo", "mine")
 
     assert Catalogue([ECHO, mine]).find("echo") is mine
 

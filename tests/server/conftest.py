@@ -6,39 +6,45 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scripted_agents import EndlessAgent, ScriptedAgent
+from scripted_agents import EndlessAgent
 from server_wire import Api
 
 from chatserver_sdk.models import UsageInfo
 from chatserver_sdk.models.events import (
     ModeChanged,
-    ThoughtDelta,
     ToolCall,
     ToolCallDelta,
     ToolResult,
     TurnCompleted,
-    TurnFailed,
     Usage,
     WidgetShown,
     WidgetUpdated,
 )
-from chatserver_sdk.testing import RunningServer, running_server
+from chatserver_sdk.testing import (
+    Failure,
+    RunningServer,
+    ScriptedAgent,
+    Thought,
+    running_server,
+)
 
 AGENTS = [
-    ScriptedAgent("half ", ValueError("secret"), name="failing"),
-    ScriptedAgent("half ", TurnFailed("try tomorrow", "quota", 429), name="refusing"),
+    ScriptedAgent("failing", ["half ", ValueError("secret")]),
+    ScriptedAgent("refusing", ["half ", Failure("try tomorrow", 429, "quota")]),
     ScriptedAgent(
-        ThoughtDelta("hm"),
-        ToolCall("c1", "look", '{"a":'),
-        ToolCallDelta(0, "1}"),
-        ToolResult("c1", "found"),
-        ModeChanged("expert"),
-        WidgetShown("w1", "form", {"f": 1}),
-        WidgetUpdated("w1", {"f": 2}),
-        "done",
-        Usage(UsageInfo(10, 20, 30)),
-        TurnCompleted("length"),
-        name="showing",
+        "showing",
+        [
+            Thought("hm"),
+            ToolCall("c1", "look", '{"a":'),
+            ToolCallDelta(0, "1}"),
+            ToolResult("c1", "found"),
+            ModeChanged("expert"),
+            WidgetShown("w1", "form", {"f": 1}),
+            WidgetUpdated("w1", {"f": 2}),
+            "done",
+            Usage(UsageInfo(10, 20, 30)),
+            TurnCompleted("length"),
+        ],
     ),
     EndlessAgent(),
 ]

@@ -117,6 +117,20 @@ def test_what_this_dialect_has_words_for(api: Api) -> None:
     assert chunks[-1].json()["usage"]["total_tokens"] == 30
 
 
+def test_a_whole_answer_has_what_the_chunks_have(api: Api) -> None:
+    """Thoughts and tool calls are not lost where nobody streams."""
+    choice = api.ask("x", model="showing").json()["choices"][0]
+
+    function = {"name": "look", "arguments": '{"a":1}'}
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": "done",
+        "reasoning_content": "hm",
+        "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+    }
+    assert choice["finish_reason"] == "length"
+
+
 @pytest.mark.parametrize(
     ("model", "status", "code", "kind"),
     [

@@ -9,11 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from scripted_agents import ScriptedAgent
 from server_wire import COMPLETIONS, PLATFORM, Api, check_refusal
 
 from chatserver_sdk import __version__
-from chatserver_sdk.testing import running_server
+from chatserver_sdk.testing import ScriptedAgent, running_server
 
 ROOT = "admin@localhost"
 
@@ -252,7 +251,7 @@ def test_the_documentation_page(api: Api) -> None:
 
 def test_what_breaks_inside_is_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
     """A route that fails says so in the common shape; the traceback is the operator's."""
-    broken = ScriptedAgent(name="broken")
+    broken = ScriptedAgent("broken", "")
     broken.description = object()  # type: ignore[assignment]
     with running_server(agents=[broken]) as server:
         api = Api(server.base_url, server.api_key)

@@ -6,6 +6,7 @@ mypy complains of an ignore that nothing needs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator
 from datetime import datetime
 from typing import Any, Literal
@@ -42,7 +43,19 @@ from chatserver_sdk import (
     create_client,
 )
 from chatserver_sdk.exceptions import BadRequestError, UnauthorizedError
-from chatserver_sdk.testing import RecordedRequest, Step, WireServer, delta, event_stream
+from chatserver_sdk.testing import (
+    Failure,
+    Pause,
+    RecordedRequest,
+    ScriptedAgent,
+    Step,
+    Thought,
+    ToolUse,
+    WireServer,
+    delta,
+    event_stream,
+    running_server,
+)
 
 
 def clients() -> None:
@@ -203,3 +216,16 @@ def tests(server: WireServer) -> None:
     server.answers(script, b"HTTP/1.1 204 No Content\r\n\r\n")
     assert_type(server.requests, list[RecordedRequest])
     assert_type(server.base_url, str)
+
+
+def scripts(go_on: threading.Event) -> None:
+    """An agent's answers: texts, lone steps, lists of them."""
+    agent = ScriptedAgent(
+        "a", "x", ToolUse("t", {"n": 1}), ["x", Thought("y"), Pause(go_on), Failure("z", 503)]
+    )
+    assert_type(agent.questions[0].text, str)
+    with running_server(agents=[agent]) as server:
+        assert_type(server.client(), ChatServerClient)
+    ScriptedAgent("a", 5)  # type: ignore[arg-type]
+    ScriptedAgent("a", ["x", b"y"])  # type: ignore[list-item]
+    Failure("z", "503")  # type: ignore[arg-type]

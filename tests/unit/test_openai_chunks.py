@@ -199,6 +199,40 @@ def test_a_stream_adds_up_to_the_same_answer() -> None:
     assert answer.response() == openai.read_completion(body)
 
 
+BESIDE_TEXT = {
+    "a call": [events.ToolCall("c1", "look", '{"a": 1}')],
+    "a call in pieces": [events.ToolCall("c1", "look", '{"a"'), events.ToolCallDelta(0, ": 1}")],
+    "two calls, the later one first": [
+        events.ToolCall("c2", "look", "{}", index=1),
+        events.ToolCall("c1", "listen", "{}"),
+    ],
+    "pieces of a call that never began": [
+        events.ToolCallDelta(3, "{"),
+        events.ToolCallDelta(3, "}"),
+    ],
+    "thoughts": [events.ThoughtDelta("h"), events.ThoughtDelta("m")],
+    "an empty thought": [events.ThoughtDelta("")],
+    "what has no place in a message": [events.ToolResult("c1", "found"), events.ModeChanged("ai")],
+}
+
+
+@pytest.mark.parametrize("text", ["", "Hello"])
+@pytest.mark.parametrize("said", BESIDE_TEXT.values(), ids=BESIDE_TEXT)
+def test_what_stands_beside_the_text_adds_up_too(text: str, said: list[events.Event]) -> None:
+    """Tool calls and thoughts are in a whole answer as the chunks give them."""
+    turn: list[events.Event] = [events.TurnStarted(), *said, events.TextDelta(text)]
+    chunks = [openai.chunk_body(HEADING, event) for event in turn]
+    _, answer = feed(*filter(None, chunks), chunk(events.TurnCompleted(usage=USAGE)))
+
+    body = openai.completion_body(HEADING, text, "stop", USAGE, turn)
+    whole, streamed = openai.read_completion(body), answer.response()
+    # Who thought nothing may say so or not.
+    for response in (whole, streamed):
+        message = response.choices[0].message
+        message.reasoning_content = message.reasoning_content or None
+    assert whole == streamed
+
+
 def test_a_stream_of_nothing_adds_up_to_an_empty_answer() -> None:
     """Metadata that never came is what a model has without it."""
     assert StreamedAnswer({}).response() == ChatCompletionResponse.from_dict(

@@ -126,7 +126,7 @@ def _whole(turn: Turn, end: Event) -> tuple[int, object]:
         return stream_status({"status": end.status}, detail), encode_error(detail)
     cancelled = isinstance(end, TurnCancelled)
     reason = "cancelled" if cancelled else getattr(end, "finish_reason", "stop")
-    return 200, openai.completion_body(_heading(turn), turn.text, reason, turn.usage)
+    return 200, openai.completion_body(_heading(turn), turn.text, reason, turn.usage, turn.log)
 
 
 def _heading(turn: Turn) -> openai.Heading:
