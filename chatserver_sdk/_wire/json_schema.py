@@ -15,6 +15,9 @@ from typing import Any
 
 Schema = dict[str, Any]
 
+# What the unions of one reading made of their lists and objects, by the identity of these.
+Outcomes = dict[tuple["Either", int], Any]
+
 _LONGEST_LIST = 200
 _LONGEST_NAME = 64
 
@@ -46,22 +49,9 @@ class Misfit(Exception):
         place = path_text(reversed(self.path))
         return f"{place}: {self.text}" if place else self.text
 
-
-class TooManySteps(Exception):
-    """The value could be read in more ways than anybody should try."""
-
-
-class Steps:
-    """How much reading is left: unions in unions can be tried in exponentially many ways."""
-
-    def __init__(self, left: int) -> None:
-        self._left = left
-
-    def take(self, count: int) -> None:
-        """Note that many values more. Raises TooManySteps."""
-        self._left -= count
-        if self._left < 0:
-            raise TooManySteps
+    def again(self) -> Misfit:
+        """The same, to be raised at another time."""
+        return Misfit(self.text, *self.path, cause=self.cause)
 
 
 class Definitions:
@@ -103,8 +93,8 @@ class Shape(ABC):
         """Its JSON schema."""
 
     @abstractmethod
-    def read(self, value: Any, steps: Steps) -> Any:
-        """The Python value. Raises Misfit."""
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
+        """The Python value. outcomes: empty at first. Raises Misfit."""
 
     def wrong(self, value: Any) -> Misfit:
         """What to say of a value that is none of its own."""
@@ -123,7 +113,7 @@ class Anything(Shape):
         definitions.is_strict = False
         return {}
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
         return value
 
 
@@ -140,7 +130,7 @@ class Plain(Shape):
     def schema(self, definitions: Definitions) -> Schema:
         return dict(self._said)
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
         try:
             return self._convert(value)
         except (ValueError, ArithmeticError):
@@ -164,7 +154,7 @@ class Choice(Shape):
         kinds = list(dict.fromkeys(CHOICE_TYPES[type(said)] for said in self._said))
         return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": list(self._said)}
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
         if isinstance(value, (list, dict)) or self._key(value) not in self._meant:
             raise self.wrong(value)
         return self._meant[self._key(value)]
@@ -188,11 +178,10 @@ class Items(Shape):
     def schema(self, definitions: Definitions) -> Schema:
         return {"type": "array", "items": self._item.schema(definitions)}
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
         if not isinstance(value, list):
             raise self.wrong(value)
-        steps.take(len(value) + 1)
-        items = [_read_at(place, self._item, item, steps) for place, item in enumerate(value)]
+        items = [_read_at(place, self._item, item, outcomes) for place, item in enumerate(value)]
         try:
             return self._build(items)
         except TypeError as exc:
@@ -218,12 +207,11 @@ class Fixed(Shape):
         definitions.is_strict = False
         return {"type": "array", "prefixItems": said, **length}
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
         if not isinstance(value, list) or len(value) != len(self._items):
             raise self.wrong(value)
-        steps.take(len(value) + 1)
         pairs = enumerate(zip(self._items, value, strict=True))
-        return tuple(_read_at(place, item, one, steps) for place, (item, one) in pairs)
+        return tuple(_read_at(place, item, one, outcomes) for place, (item, one) in pairs)
 
 
 class Map(Shape):
@@ -239,12 +227,11 @@ class Map(Shape):
         definitions.is_strict = False
         return {"type": "object", "additionalProperties": self._item.schema(definitions)}
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
         if not isinstance(value, dict):
             raise self.wrong(value)
-        steps.take(len(value) + 1)
         # A key is as private as a value: the path does not name it.
-        return {key: _read_at(None, self._item, item, steps) for key, item in value.items()}
+        return {key: _read_at(None, self._item, item, outcomes) for key, item in value.items()}
 
 
 class Either(Shape):
@@ -264,12 +251,26 @@ class Either(Shape):
             said += [one] if one not in said else []
         return {"anyOf": said}
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
+        if not isinstance(value, (list, dict)):
+            return self._first(value, outcomes)
+        # Each shape of a union reads the unions inside again, and their shapes those inside them.
+        key = (self, id(value))
+        if key not in outcomes:
+            try:
+                outcomes[key] = self._first(value, outcomes)
+            except Misfit as misfit:
+                outcomes[key] = misfit.again()
+        outcome = outcomes[key]
+        if isinstance(outcome, Misfit):
+            raise outcome.again()
+        return outcome
+
+    def _first(self, value: Any, outcomes: Outcomes) -> Any:
         misfits = []
         for shape in self._tried:
-            steps.take(1)
             try:
-                return shape.read(value, steps)
+                return shape.read(value, outcomes)
             except Misfit as misfit:
                 misfits.append(misfit)
         # The shape that came furthest is the one that was meant.
@@ -291,8 +292,8 @@ class Described(Shape):
     def schema(self, definitions: Definitions) -> Schema:
         return describe(self._shape.schema(definitions), self._text)
 
-    def read(self, value: Any, steps: Steps) -> Any:
-        return self._shape.read(value, steps)
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
+        return self._shape.read(value, outcomes)
 
 
 @dataclass(frozen=True)
@@ -334,14 +335,13 @@ class Object(Shape):
         written = self.definition(definitions)
         return {**written, "$defs": definitions.written} if definitions.written else written
 
-    def read(self, value: Any, steps: Steps) -> Any:
+    def read(self, value: Any, outcomes: Outcomes) -> Any:
         if not isinstance(value, dict):
             raise self.wrong(value)
-        steps.take(len(self.members) + 1)
         values = {}
         for name, member in self.members.items():
             if name in value:
-                values[name] = _read_at(name, member.shape, value[name], steps)
+                values[name] = _read_at(name, member.shape, value[name], outcomes)
             elif member.is_required:
                 raise Misfit("the field is missing", name)
         try:
@@ -370,9 +370,9 @@ def path_text(path: Iterable[str | int | None]) -> str:
     return "".join(places).removeprefix(".")
 
 
-def _read_at(place: str | int | None, shape: Shape, value: Any, steps: Steps) -> Any:
+def _read_at(place: str | int | None, shape: Shape, value: Any, outcomes: Outcomes) -> Any:
     try:
-        return shape.read(value, steps)
+        return shape.read(value, outcomes)
     except Misfit as misfit:
         misfit.path.append(place)
         raise
