@@ -58,7 +58,5 @@ def api_key() -> str:
 @pytest.fixture
 def client(wire_server: WireServer, api_key: str) -> Iterator[ChatServerClient]:
     """A client of `wire_server`; what should take no time fails after 30 seconds, at once."""
-    with ChatServerClient(
-        api_key, wire_server.base_url, timeout=30, max_retries=0
-    ) as client:
+    with ChatServerClient(api_key, wire_server.base_url, timeout=30, max_retries=0) as client:
         yield client

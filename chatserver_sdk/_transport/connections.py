@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from contextlib import suppress
-from http.client import HTTPResponse
+from http.client import HTTPResponse, RemoteDisconnected
 from typing import Any
 
 import requests
@@ -63,7 +63,7 @@ class Attempt:
         self.is_reused = connection.sock is not None and not self._is_fresh
 
     def note_answer(self) -> None:
-        """The first line of an answer has come."""
+        """Something of an answer has come."""
         self.is_reused = False
 
     def shut(self) -> None:
@@ -88,14 +88,36 @@ def begin_attempt() -> Attempt:
     return _current.attempt
 
 
+class _Lines:
+    """A file whose lines are looked at as they are read."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.last = b""
+
+    def readline(self, limit: int) -> bytes:
+        self.last = self.file.readline(limit)
+        if self.last:
+            _current.attempt.note_answer()
+        return self.last
+
+    def close(self) -> None:
+        self.file.close()
+
+
 class _Answer(HTTPResponse):
     def begin(self) -> None:
+        # http.client takes headers for whole where the connection ends among them.
+        if self.headers is not None:
+            return
+        lines: Any = _Lines(self.fp)
+        self.fp = lines
         try:
             super().begin()
         finally:
-            # http.client notes the status line before it reads on.
-            if isinstance(self.status, int):
-                _current.attempt.note_answer()
+            self.fp = lines.file if self.fp is lines else self.fp
+        if lines.last not in (b"\r\n", b"\n"):
+            raise RemoteDisconnected("the connection ended in the middle of the headers")
 
 
 class _Noted:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from chatserver_sdk._transport import DEFAULT_TIMEOUT, RetryPolicy, Timeout
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.client import ChatServerClient
 from chatserver_sdk.exceptions import ConfigurationError
@@ -23,9 +24,14 @@ class RunningServer:
     base_url: str
     api_key: str = field(repr=False)
 
-    def client(self) -> ChatServerClient:
+    def client(
+        self,
+        timeout: float | Timeout | None = DEFAULT_TIMEOUT,
+        *,
+        max_retries: int | RetryPolicy = 2,
+    ) -> ChatServerClient:
         """A new client of it, with the administrator's key; close it."""
-        return ChatServerClient(self.api_key, self.base_url)
+        return ChatServerClient(self.api_key, self.base_url, timeout, max_retries=max_retries)
 
 
 @contextmanager

@@ -97,9 +97,7 @@ def test_a_name_that_does_not_exist() -> None:
 def test_a_server_that_takes_no_connection(full_port: str, call: Call) -> None:
     """Time ran out while connecting."""
     with ChatServerClient("k", full_port, timeout=0.05) as client:
-        with pytest.raises(
-            APITimeoutError, match=r"could not be reached within 0\.05 s"
-        ) as caught:
+        with pytest.raises(APITimeoutError, match=r"could not be reached within 0\.05 s") as caught:
             call(client)
     assert caught.value.kind == "connect" and isinstance(caught.value, TimeoutError)
 

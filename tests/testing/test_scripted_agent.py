@@ -172,7 +172,7 @@ def test_a_failure(
 def test_a_failure_between_answers(start_chat_server: Start) -> None:
     """A lone step is an answer; the next question gets the next one."""
     agent = ScriptedAgent("helper", Failure("Not now.", status=503), "Now.")
-    with start_chat_server(agent).client() as client:
+    with start_chat_server(agent).client(max_retries=0) as client:
         with pytest.raises(ServiceUnavailableError, match="Not now"):
             whole(client, "helper")
         assert whole(client, "helper").choices[0].message.content == "Now."

@@ -212,7 +212,8 @@ def test_a_status_with_and_without_a_phrase(status: int) -> None:
     """A status that nobody has named is shown as its number."""
     phrase = f"{status} {HTTPStatus(status).phrase}" if status == 418 else "599"
     assert (
-        error_from(RawResponse(status, {}, b"")).message == f"the server answered {phrase} and said nothing more"
+        error_from(RawResponse(status, {}, b"")).message
+        == f"the server answered {phrase} and said nothing more"
     )
 
 
@@ -307,7 +308,9 @@ def test_any_bytes_become_an_error(content: bytes) -> None:
 def test_nesting_of_any_depth(opening: str, closing: str) -> None:
     """Also where reading still works and writing does not, Python's recursion ends nothing."""
     for depth in range(900, 1010):
-        assert error_from(RawResponse(500, {}, f"{opening * depth}1{closing * depth}".encode())).message
+        assert error_from(
+            RawResponse(500, {}, f"{opening * depth}1{closing * depth}".encode())
+        ).message
 
 
 @pytest.mark.parametrize("piece", ["<", "<title", "<title>", "< ", "<a", "<p>"])
