@@ -51,9 +51,13 @@ def aliased(alias: str) -> Any:
     return field(default=None, metadata={"alias": alias})
 
 
-def omitted(default: Any = None) -> Any:
-    """A field that is left out of the JSON where it is None."""
-    return field(default=default, metadata=config(exclude=lambda value: value is None))
+def omitted(default: Any = None, *, other_name: str | None = None) -> Any:
+    """A field that is left out of the JSON where it is None.
+
+    other_name: what some servers call it; what came under that name is given back under it.
+    """
+    metadata = config(exclude=lambda value: value is None)
+    return field(default=default, metadata={**metadata, "other_name": other_name})
 
 
 class Model(DataClassJsonMixin):
@@ -136,6 +140,11 @@ class _Plan:
         }
         self.steps = [(f.name, f.plain, f.read) for f in self.fields.values()]
         self.aliases = [f.alias for f in self.fields.values() if f.alias]
+        self.other_names = [
+            (f.name, f.metadata["other_name"], self.fields[f.name].plain)
+            for f in dataclasses.fields(cls)
+            if f.metadata.get("other_name")
+        ]
         self.finish: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
     def read(self, cls: type[M], raw: Mapping[str, Any]) -> M:
@@ -150,19 +159,22 @@ class _Plan:
                 # DecodeErrors of inner objects carry their own path already.
                 raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
         if len(values) > len(self.steps):
-            self._set_aside(values)
+            self.set_aside(values)
         made = object.__new__(cls)
         made.__dict__ = values
         if self.finish is not None:
             self.finish(made)
         return made
 
-    def _set_aside(self, values: dict[str, Any]) -> None:
+    def set_aside(self, values: dict[str, Any]) -> None:
         """Keep what the class does not know apart from what it does."""
         others = [key for key in values if key not in self.fields]
         unknown = {key: values.pop(key) for key in others}
         for alias in self.aliases:
             unknown.pop(alias, None)
+        for name, other, plain in self.other_names:
+            if not values[name] and unknown.get(other) and type(unknown[other]) in plain:
+                values[name] = unknown[other]
         if unknown:
             values["_extra"] = unknown
 
@@ -173,7 +185,11 @@ class _Plan:
             value = values[f.name]
             if f.exclude is None or not f.exclude(value):
                 written[f.name] = None if value is None else f.write(value)
-        for key, value in values.get("_extra", {}).items():
+        extra = values.get("_extra", {})
+        for name, other, _ in self.other_names:
+            if other in extra and extra[other] == written.get(name):
+                del written[name]
+        for key, value in extra.items():
             written.setdefault(key, value)
         return written
 
