@@ -181,14 +181,15 @@ class _Choice:
             self._add_function_call(value)
         elif isinstance(value, str) and key not in _SAID_WHOLE:
             # Reasoning and refusals come in pieces, as the content does.
-            if isinstance(known, _Pieces):
-                known.append(value)
+            if isinstance(known, _Text):
+                known.pieces.append(value)
             else:
-                self._others[key] = _Pieces([value])
+                self._others[key] = _Text(value)
         elif isinstance(value, list) and isinstance(known, list):
-            self._others[key] = [*known, *value]
+            known.extend(value)
         elif value is not None:
-            self._others[key] = value
+            # A list of our own: it may grow, and the chunk's stays what it was.
+            self._others[key] = list(value) if isinstance(value, list) else value
 
     def _add_function_call(self, value: Any) -> None:
         if isinstance(value, dict):
@@ -205,12 +206,17 @@ class _Choice:
                 self._logprobs[key] = list(value) if isinstance(value, list) else value
 
 
-class _Pieces(list[str]):
+class _Text:
     """A text that is still coming."""
+
+    def __init__(self, first: str) -> None:
+        self.pieces = [first]
 
 
 def _whole(value: Any) -> Any:
-    return "".join(value) if isinstance(value, _Pieces) else value
+    if isinstance(value, _Text):
+        return "".join(value.pieces)
+    return list(value) if isinstance(value, list) else value
 
 
 def _typed(choice: dict[str, Any]) -> dict[str, Any]:

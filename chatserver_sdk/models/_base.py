@@ -51,13 +51,14 @@ def aliased(alias: str) -> Any:
     return field(default=None, metadata={"alias": alias})
 
 
-def omitted(default: Any = None, *, other_name: str | None = None) -> Any:
+def omitted(default: Any = None, *, other_name: str | None = None, minor: bool = False) -> Any:
     """A field that is left out of the JSON where it is None.
 
     other_name: what some servers call it; what came under that name is given back under it.
+    minor: an answer is worth having without it; what cannot be read is kept in `extra` instead.
     """
     metadata = config(exclude=lambda value: value is None)
-    return field(default=default, metadata={**metadata, "other_name": other_name})
+    return field(default=default, metadata={**metadata, "other_name": other_name, "minor": minor})
 
 
 class Model(DataClassJsonMixin):
@@ -65,7 +66,8 @@ class Model(DataClassJsonMixin):
 
     Reading is lenient: unknown keys are kept (`.extra`) and given back by `to_dict`, unknown enum
     values are kept, timestamps are aware (naive ones are UTC), and a field with a default may be
-    absent or null. What cannot be read raises DecodeError with the class and the field.
+    absent or null. What cannot be read raises DecodeError with the class and the field; beside
+    the text of an answer (reasoning, log probabilities) it is kept in `.extra` as it came.
     """
 
     _plan: ClassVar[_Plan]
@@ -145,26 +147,39 @@ class _Plan:
             for f in dataclasses.fields(cls)
             if f.metadata.get("other_name")
         ]
+        self.minor = {f.name for f in dataclasses.fields(cls) if f.metadata.get("minor")}
         self.finish: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
     def read(self, cls: type[M], raw: Mapping[str, Any]) -> M:
         values = {**self.prefilled, **raw}
+        odd: dict[str, Any] = {}
         for name, plain, read in self.steps:
             value = values.get(name)
             if type(value) in plain:
                 continue
             try:
                 values[name] = read(value) if value is not None else _fill(self.fields[name], raw)
-            except (TypeError, ValueError, OverflowError) as exc:
-                # DecodeErrors of inner objects carry their own path already.
-                raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
+            except (TypeError, ValueError, OverflowError, DecodeError) as exc:
+                self._pass_over(cls, name, exc)
+                values[name], odd[name] = None, value
         if len(values) > len(self.steps):
             self.set_aside(values)
+        if odd:
+            values["_extra"] = {**values.get("_extra", {}), **odd}
         made = object.__new__(cls)
         made.__dict__ = values
         if self.finish is not None:
             self.finish(made)
         return made
+
+    def _pass_over(self, cls: type[Any], name: str, exc: Exception) -> None:
+        """Raises DecodeError unless the field is a minor one."""
+        if name in self.minor:
+            return
+        # DecodeErrors of inner objects carry their own path already.
+        if isinstance(exc, DecodeError):
+            raise exc
+        raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
 
     def set_aside(self, values: dict[str, Any]) -> None:
         """Keep what the class does not know apart from what it does."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from ._base import MappingModel, Model, OpenEnum, omitted
 from ._rules import Between, Known, Length, Open
 from .content import text_of
 from .tools import Tool, ToolCall, ToolCallDelta
-
-L = TypeVar("L", bound="ChoiceLogprobs")
 
 
 class MessageRole(OpenEnum):
@@ -40,8 +37,8 @@ class Message(Model):
     name: Annotated[str, Length(1, 256)] | None = omitted()
     tool_calls: list[Annotated[ToolCall, Open()]] | None = omitted()
     tool_call_id: Annotated[str, Length(1, 256)] | None = omitted()
-    reasoning_content: str | None = omitted(other_name="reasoning")
-    refusal: str | None = omitted()
+    reasoning_content: str | None = omitted(other_name="reasoning", minor=True)
+    refusal: str | None = omitted(minor=True)
 
     @property
     def text(self) -> str:
@@ -138,14 +135,6 @@ class ChoiceLogprobs(Model):
     content: list[TokenLogprob] | None = omitted()
     refusal: list[TokenLogprob] | None = omitted()
 
-    @classmethod
-    def from_dict(cls: type[L], kvs: Any, *, infer_missing: bool = False) -> L:
-        """Read a decoded JSON object; what is none, of a server that has no such, holds nothing.
-
-        Raises DecodeError.
-        """
-        return super().from_dict(kvs if isinstance(kvs, Mapping) else {})
-
 
 @dataclass
 class ChatCompletionChoice(Model):
@@ -158,7 +147,7 @@ class ChatCompletionChoice(Model):
     index: int = 0
     message: Message = field(default_factory=lambda: Message(MessageRole.ASSISTANT, ""))
     finish_reason: str | None = None
-    logprobs: ChoiceLogprobs | None = omitted()
+    logprobs: ChoiceLogprobs | None = omitted(minor=True)
 
 
 @dataclass
@@ -190,9 +179,9 @@ class ChoiceDelta(Model):
 
     role: MessageRole | None = omitted()
     content: str | None = omitted()
-    tool_calls: list[ToolCallDelta] | None = omitted()
-    reasoning_content: str | None = omitted(other_name="reasoning")
-    refusal: str | None = omitted()
+    tool_calls: list[ToolCallDelta] | None = omitted(minor=True)
+    reasoning_content: str | None = omitted(other_name="reasoning", minor=True)
+    refusal: str | None = omitted(minor=True)
 
 
 @dataclass
@@ -206,7 +195,7 @@ class ChunkChoice(Model):
     index: int = 0
     delta: ChoiceDelta = field(default_factory=ChoiceDelta)
     finish_reason: str | None = None
-    logprobs: ChoiceLogprobs | None = omitted()
+    logprobs: ChoiceLogprobs | None = omitted(minor=True)
 
 
 @dataclass

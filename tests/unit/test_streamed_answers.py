@@ -89,9 +89,45 @@ def test_arguments_that_come_as_the_object() -> None:
 
 
 def test_a_field_that_changes_its_type() -> None:
-    """A list gives way to text, and the text's pieces add up."""
-    answer = fed({"delta": {"x": [1]}}, {"delta": {"x": "s"}}, {"delta": {"x": "t"}})
-    assert answer.response().choices[0].message.extra["x"] == "st"
+    """A list gives way to text, and the text's pieces add up, until there is a list again."""
+    said = [{"delta": {"x": value}} for value in ([1], [2], "s", "t", [3], [4])]
+    for count, expected in ((2, [1, 2]), (4, "st"), (6, [3, 4])):
+        message = fed(*said[:count]).response().choices[0].message
+        assert message.extra["x"] == expected
+
+
+def test_what_was_given_out_stays_what_it_was() -> None:
+    """An answer that is asked for early does not grow with the stream, and no chunk does."""
+    answer = fed({"delta": {"x": [1]}})
+    early, chunk = answer.response(), answer.chunk
+    answer.add(event({"delta": {"x": [2]}}))
+    assert early.choices[0].message.extra["x"] == [1]
+    assert chunk is not None and chunk["choices"][0]["delta"]["x"] == [1]
+
+
+ODD: list[dict[str, Any]] = [
+    {"delta": {"content": "Hi", "reasoning_content": {"text": "Hm"}}},
+    {"delta": {"content": "Hi", "reasoning": {"text": "Hm"}}},
+    {"delta": {"content": "Hi", "refusal": False}},
+    {"delta": {"content": "Hi", "tool_calls": [None]}},
+    {"delta": {"content": "Hi", "tool_calls": [{"index": "0"}]}},
+    {"delta": {"content": "Hi"}, "logprobs": "none"},
+    {"delta": {"content": "Hi"}, "logprobs": {"content": [5]}},
+]
+
+
+@pytest.mark.parametrize("choice", ODD)
+def test_what_is_odd_beside_the_text_costs_nothing(choice: dict[str, Any]) -> None:
+    """The text arrives, as chunks, streamed and whole; what cannot be read is kept as it is."""
+    answer = fed(choice)
+    chunk = answer.typed_chunk()
+    assert chunk is not None and chunk.choices[0].delta.content == "Hi"
+    assert chunk.choices[0].to_dict() == {"index": 0, "finish_reason": None, **choice}
+    assert answer.response().choices[0].message.text == "Hi"
+    message = {"role": "assistant", **choice["delta"]}
+    if "tool_calls" not in message:
+        whole = openai.read_completion({"choices": [{**choice, "message": message}]})
+        assert whole.choices[0].message.to_dict() == message
 
 
 @given(JSON, JSON)
