@@ -12,14 +12,15 @@ import json
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dataclasses_json import DataClassJsonMixin, config
-from dateutil import parser as dateparser
 
 from chatserver_sdk.exceptions import DecodeError
+
+from ._values import JSON_NAMES, format_timestamp, kind_of, parse_timestamp
 
 M = TypeVar("M", bound="Model")
 E = TypeVar("E", bound="OpenEnum")
@@ -81,7 +82,7 @@ class Model(DataClassJsonMixin):
     def from_dict(cls: type[M], kvs: Any, *, infer_missing: bool = False) -> M:
         """Read a decoded JSON object. Raises DecodeError."""
         if type(kvs) is not dict and not isinstance(kvs, Mapping):
-            raise DecodeError(f"{cls.__name__}: expected an object, got {_kind(kvs)}")
+            raise DecodeError(f"{cls.__name__}: expected an object, got {kind_of(kvs)}")
         return (cls.__dict__.get("_plan") or plan_of(cls)).read(cls, kvs)
 
     @classmethod
@@ -317,7 +318,7 @@ def _exactly(kind: type[Any]) -> Convert:
             return value
         if kind is int and isinstance(value, float) and value.is_integer():
             return int(value)
-        raise TypeError(f"expected {_NAMES[kind]}, got {_kind(value)}")
+        raise TypeError(f"expected {JSON_NAMES[kind]}, got {kind_of(value)}")
 
     return read
 
@@ -325,13 +326,13 @@ def _exactly(kind: type[Any]) -> Convert:
 def _read_float(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    raise TypeError(f"expected a number, got {_kind(value)}")
+    raise TypeError(f"expected a number, got {kind_of(value)}")
 
 
 def _list_of(read: Convert) -> Convert:
     def read_list(value: Any) -> list[Any]:
         if not isinstance(value, list):
-            raise TypeError(f"expected a list, got {_kind(value)}")
+            raise TypeError(f"expected a list, got {kind_of(value)}")
         return [read(item) for item in value]
 
     return read_list
@@ -343,7 +344,7 @@ def _enum_of(enum: type[OpenEnum]) -> Convert:
 
     def read(value: Any) -> OpenEnum:
         if not isinstance(value, str):
-            raise TypeError(f"expected a string, got {_kind(value)}")
+            raise TypeError(f"expected a string, got {kind_of(value)}")
         return known.get(value) or enum(value)
 
     return read
@@ -359,52 +360,6 @@ def _one_of(hints: list[Any]) -> Convert:
                 return reader(value)
             except (TypeError, ValueError, DecodeError):
                 continue
-        raise TypeError(f"{_kind(value)} is not what can stand here")
+        raise TypeError(f"{kind_of(value)} is not what can stand here")
 
     return read
-
-
-def parse_timestamp(value: Any) -> datetime:
-    """An aware datetime from ISO 8601 text; naive means UTC. Raises ValueError, TypeError."""
-    if isinstance(value, datetime):
-        moment = value
-    elif isinstance(value, str):
-        moment = _parse_text(value)
-    else:
-        raise TypeError(f"expected a timestamp, got {_kind(value)}")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
-
-
-def _parse_text(text: str) -> datetime:
-    # fromisoformat is 30 times as fast as dateutil, and until Python 3.11 it knew neither "Z"
-    # nor fractions of any length; dateutil takes what it refuses.
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return dateparser.isoparse(text)
-
-
-def format_timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC, with `Z`."""
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    try:
-        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
-    except OverflowError:
-        # An hour before the year 1, an hour after 9999: "for ever" in somebody's time zone.
-        return moment.isoformat()
-
-
-_NAMES: dict[type[Any], str] = {
-    str: "a string",
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    dict: "an object",
-    list: "a list",
-    type(None): "null",
-}
-
-
-def _kind(value: Any) -> str:
-    return _NAMES.get(type(value), type(value).__name__)
