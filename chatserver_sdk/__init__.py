@@ -50,25 +50,40 @@ if TYPE_CHECKING:
         ChatSessionDetailResponse as ChatSessionDetailResponse,
         ChatSessionListResponse as ChatSessionListResponse,
         ChatSessionSummary as ChatSessionSummary,
+        ChoiceLogprobs as ChoiceLogprobs,
         FunctionCall as FunctionCall,
+        FunctionDefinition as FunctionDefinition,
         Message as Message,
         MessageRole as MessageRole,
         ModelInfo as ModelInfo,
         ModelsResponse as ModelsResponse,
         PlatformStats as PlatformStats,
         SystemHealth as SystemHealth,
+        TokenLogprob as TokenLogprob,
+        Tool as Tool,
         ToolCall as ToolCall,
+        ToolCallDelta as ToolCallDelta,
         UsageInfo as UsageInfo,
+        audio_part as audio_part,
+        file_part as file_part,
+        image_part as image_part,
+        text_part as text_part,
     )
-    from ._transport import RetryPolicy as RetryPolicy, Timeout as Timeout
+    from ._options import CompletionOptions as CompletionOptions
+    from ._transport import (
+        CallOptions as CallOptions,
+        RetryPolicy as RetryPolicy,
+        Timeout as Timeout,
+    )
     from .raw import RawResponse as RawResponse
     from .streaming import CompletionStream as CompletionStream
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "_options": "CompletionOptions",
         "_version": "__version__",
-        "_transport": "RetryPolicy Timeout",
+        "_transport": "CallOptions RetryPolicy Timeout",
         "client": "ChatServerClient create_client",
         "exceptions": "APIConnectionError APIStatusError APITimeoutError BadRequestError"
         " ChatServerError ConfigurationError ConflictError DecodeError ForbiddenError"
@@ -78,8 +93,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         "models": "AdminInfo AdminListResponse AdminResponse AuditEntry AuditLogResponse"
         " ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest ChatCompletionResponse"
         " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
-        " FunctionCall Message MessageRole ModelInfo ModelsResponse PlatformStats SystemHealth ToolCall"
-        " UsageInfo",
+        " ChoiceLogprobs FunctionCall FunctionDefinition Message MessageRole ModelInfo ModelsResponse"
+        " PlatformStats SystemHealth TokenLogprob Tool ToolCall ToolCallDelta UsageInfo audio_part"
+        " file_part image_part text_part",
         "raw": "RawResponse",
         "streaming": "CompletionStream",
     },

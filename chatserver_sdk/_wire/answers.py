@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from chatserver_sdk import models
 from chatserver_sdk.exceptions import DecodeError
 
 from . import errors
+from .calls import FunctionPieces, ToolCalls
 from .sse import ServerSentEvent
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DONE = "[DONE]"
 
 _METADATA_KEYS = ("id", "model", "created", "system_fingerprint")
+# Texts of a delta that are whole wherever they stand.
+_SAID_WHOLE = {"role", "name", "id", "type", "tool_call_id"}
 
 
 class StreamedAnswer:
@@ -26,7 +28,7 @@ class StreamedAnswer:
     def __init__(self, metadata: dict[str, Any], choices_asked: int = 1) -> None:
         self.metadata = metadata
         self.is_done = False
-        self.chunk: Mapping[str, Any] | None = None
+        self.chunk: dict[str, Any] | None = None
         self._choices_asked = choices_asked
         self._choices: dict[int, _Choice] = {0: _Choice()}
         self._finished = 0
@@ -52,14 +54,14 @@ class StreamedAnswer:
             self.is_done = True
             return ""
         chunk = self._decode(event)
-        if not isinstance(chunk, Mapping):
+        if not isinstance(chunk, dict):
             return ""
         self.chunk = chunk
         self._note(chunk)
         choices = chunk.get("choices")
         added = ""
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, Mapping):
+            if isinstance(choice, dict):
                 added += self._add_choice(choice)
         return added
 
@@ -69,7 +71,7 @@ class StreamedAnswer:
             return None
         choices = self.chunk.get("choices")
         listed = choices if isinstance(choices, list) else []
-        known = [choice for choice in listed if isinstance(choice, Mapping)]
+        known = [_typed(choice) for choice in listed if isinstance(choice, dict)]
         return models.ChatCompletionChunk.from_dict({**self.chunk, "choices": known})
 
     def response(self) -> ChatCompletionResponse:
@@ -93,14 +95,14 @@ class StreamedAnswer:
             raise errors.stream_error_from(chunk, partial=self.text, metadata=self.metadata)
         return chunk
 
-    def _note(self, chunk: Mapping[str, Any]) -> None:
+    def _note(self, chunk: dict[str, Any]) -> None:
         for key in _METADATA_KEYS:
             if chunk.get(key):
                 self.metadata[key] = chunk[key]
-        if isinstance(chunk.get("usage"), Mapping):
+        if isinstance(chunk.get("usage"), dict):
             self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
 
-    def _add_choice(self, choice: Mapping[str, Any]) -> str:
+    def _add_choice(self, choice: dict[str, Any]) -> str:
         index = choice.get("index") or 0
         if not isinstance(index, int):
             return ""
@@ -121,9 +123,11 @@ class _Choice:
     def __init__(self) -> None:
         self.finish_reason: str | None = None
         self._texts: list[str] = []
-        self._message: dict[str, Any] = {"role": "assistant"}
-        self._tool_calls: dict[int, dict[str, Any]] = {}
-        self._logprobs: dict[str, Any] | None = None
+        self._others: dict[str, Any] = {"role": "assistant"}
+        self._has_delta = False
+        self._tool_calls = ToolCalls()
+        self._function_call: FunctionPieces | None = None
+        self._logprobs: dict[str, list[Any] | Any] = {}
 
     @property
     def text(self) -> str:
@@ -131,14 +135,16 @@ class _Choice:
             self._texts = ["".join(self._texts)]
         return self._texts[0] if self._texts else ""
 
-    def add(self, choice: Mapping[str, Any]) -> str:
+    def add(self, choice: dict[str, Any]) -> str:
         """What the chunk says of this choice; the text that it adds."""
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
         if choice.get("logprobs"):
-            self._logprobs = _joined(self._logprobs, choice["logprobs"])
+            self._add_logprobs(choice["logprobs"])
         delta = choice.get("delta")
-        if not isinstance(delta, Mapping):
-            return ""
+        if isinstance(delta, dict):
+            self._has_delta = True
+        else:
+            delta = self._said_otherwise(choice)
         for key in delta:
             if key != "content":
                 self._add_field(key, delta[key])
@@ -150,61 +156,77 @@ class _Choice:
 
     def body(self, index: int) -> dict[str, Any]:
         """The choice as a whole answer has it."""
-        message = {**self._message, "content": self.text}
+        message = {key: _whole(value) for key, value in self._others.items()}
         if self._tool_calls:
-            message["tool_calls"] = [self._tool_calls[at] for at in sorted(self._tool_calls)]
-            # As servers send it whole: a call, and nothing said.
-            message["content"] = self.text or None
+            message["tool_calls"] = self._tool_calls.bodies()
+        if self._function_call is not None:
+            message["function_call"] = self._function_call.body()
+        # As servers send it whole: a call, and nothing said.
+        message["content"] = self.text or (None if models.speaks_otherwise(message) else "")
         body = {"index": index, "message": message, "finish_reason": self.finish_reason}
         return {**body, "logprobs": self._logprobs} if self._logprobs else body
 
+    def _said_otherwise(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """What servers send in place of deltas; behind deltas it is all of them once more."""
+        if self._has_delta:
+            return {}
+        message = choice.get("message")
+        return message if isinstance(message, dict) else {"content": choice.get("text")}
+
     def _add_field(self, key: str, value: Any) -> None:
+        known = self._others.get(key)
         if key == "tool_calls":
-            for call in value if isinstance(value, list) else ():
-                self._add_tool_call(call)
-        elif isinstance(value, str) and isinstance(known := self._message.get(key, ""), str):
-            # Reasoning and refusals come in pieces, as the content does; the role comes whole.
-            self._message[key] = value if key == "role" else known + value
+            self._tool_calls.add(value)
+        elif key == "function_call":
+            self._add_function_call(value)
+        elif isinstance(value, str) and key not in _SAID_WHOLE:
+            # Reasoning and refusals come in pieces, as the content does.
+            if isinstance(known, _Text):
+                known.pieces.append(value)
+            else:
+                self._others[key] = _Text(value)
+        elif isinstance(value, list) and isinstance(known, list):
+            known.extend(value)
         elif value is not None:
-            self._message[key] = value
+            # A list of our own: it may grow, and the chunk's stays what it was.
+            self._others[key] = list(value) if isinstance(value, list) else value
 
-    def _add_tool_call(self, delta: Any) -> None:
-        if not isinstance(delta, Mapping):
-            return
-        index = delta.get("index")
-        at = index if isinstance(index, int) else len(self._tool_calls)
-        empty = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-        call = self._tool_calls.setdefault(at, empty)
-        call["id"] = delta.get("id") or call["id"]
-        function = delta.get("function")
-        if isinstance(function, Mapping):
-            for key, said in call["function"].items():
-                call["function"][key] = said + _as_text(function.get(key))
+    def _add_function_call(self, value: Any) -> None:
+        if isinstance(value, dict):
+            self._function_call = self._function_call or FunctionPieces()
+            self._function_call.add(value)
+
+    def _add_logprobs(self, more: Any) -> None:
+        """Log probabilities come in lists, piece by piece."""
+        for key, value in more.items() if isinstance(more, dict) else ():
+            known = self._logprobs.get(key)
+            if isinstance(known, list) and isinstance(value, list):
+                known.extend(value)
+            elif value is not None:
+                self._logprobs[key] = list(value) if isinstance(value, list) else value
 
 
-def _as_text(piece: Any) -> str:
-    """A piece of a name or of arguments; some servers send the arguments as the object."""
-    if isinstance(piece, str):
-        return piece
-    return json.dumps(piece) if isinstance(piece, (dict, list)) else ""
+class _Text:
+    """A text that is still coming."""
+
+    def __init__(self, first: str) -> None:
+        self.pieces = [first]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, _Text):
+        return "".join(value.pieces)
+    return list(value) if isinstance(value, list) else value
+
+
+def _typed(choice: dict[str, Any]) -> dict[str, Any]:
+    """The choice without the empty reason that some servers send in place of none."""
+    return choice if choice.get("finish_reason") != "" else {**choice, "finish_reason": None}
 
 
 def is_error(said: Any) -> bool:
     """Whether a body or a chunk is an error; some gateways say it beside the choices."""
     # https://openrouter.ai/docs/api-reference/streaming
-    if not isinstance(said, Mapping):
+    if not isinstance(said, dict):
         return False
     return bool(said.get("error") or ("choices" not in said and said.get("detail")))
-
-
-def _joined(known: dict[str, Any] | None, more: Any) -> dict[str, Any] | None:
-    """Log probabilities come in lists, piece by piece."""
-    if not isinstance(more, Mapping):
-        return known
-    joined = dict(known or {})
-    for key, value in more.items():
-        earlier = joined.get(key)
-        if isinstance(earlier, list) and isinstance(value, list):
-            value = [*earlier, *value]
-        joined[key] = value
-    return joined

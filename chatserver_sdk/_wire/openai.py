@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from chatserver_sdk import models
 from chatserver_sdk.exceptions import DecodeError
 
-from . import errors
+from . import errors, sse
 from .answers import DONE as DONE
 from .answers import StreamedAnswer as StreamedAnswer
 from .answers import is_error
@@ -19,6 +20,11 @@ from .sse import ServerSentEvent
 if TYPE_CHECKING:
     from chatserver_sdk.models import ChatCompletionResponse, UsageInfo
     from chatserver_sdk.models.events import Event
+
+# How the lines of events begin: data, event, id, retry, a comment.
+_FIELDS = (b"d", b"e", b"i", b"r", b":")
+# The byte order mark and what blank lines are made of.
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 # The fingerprint is said in a header as well, before the first event: a stream that is cut at
 # its first token can be resumed all the same.
@@ -38,6 +44,28 @@ def read_completion(body: Any) -> ChatCompletionResponse:
     if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
         raise DecodeError("the server's answer is not a completion: it has no list of choices")
     return models.ChatCompletionResponse.from_dict(body)
+
+
+def events_of(content_type: str | None, chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
+    """The events of an answer that was to be a stream, whatever it is and whatever it says it is.
+
+    A whole answer as JSON is given in the words of a stream. Nothing is read before the first
+    event is asked for. Raises DecodeError for a page, for text, and for what is not JSON.
+    """
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    start, body = _started(chunks)
+    if start == b"<":
+        raise DecodeError(f"the server answered with a page ({_said(kind)}), not with events")
+    if start in (b"{", b"[") or (_is_json(kind) and start not in _FIELDS):
+        yield from events_of_whole(body)
+        return
+    count = 0
+    for event in sse.iter_events(body):
+        count += 1
+        yield event
+    # Of events that were announced none may have come: then the connection was cut.
+    if start and not count and kind != "text/event-stream":
+        raise DecodeError(f"the server answered with text ({_said(kind)}), not with events")
 
 
 def events_of_whole(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
@@ -61,6 +89,25 @@ def metadata_from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     """What is known of a streamed answer before its first event."""
     found = {key: errors.header(headers, name) for key, name in _METADATA_HEADERS.items()}
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _started(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first byte that says something, and the body from there on."""
+    body = iter(chunks)
+    for chunk in body:
+        said = chunk.lstrip(_BLANK)
+        if said:
+            return said[:1], chain([said], body)
+    return b"", iter(())
+
+
+def _is_json(kind: str) -> bool:
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _said(kind: str) -> str:
+    """The type of a body, as the server named it; it may be anything, and is shown in part."""
+    return kind[:80] or "of no type"
 
 
 def _as_delta(choice: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatserver_sdk.models import Message, MessageRole
+from chatserver_sdk.models import Message, MessageRole, Tool
 from chatserver_sdk.models.events import Event
 
 
@@ -21,7 +21,11 @@ class InvalidQuestion(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be answered: the conversation so far, its last message new."""
+    """What is to be answered: the conversation so far, its last message new.
+
+    tools to reasoning_effort: as the caller asked, for agents that pass them on to a model; None
+    or empty where the caller did not say.
+    """
 
     messages: Sequence[Message]
     model: str = ""
@@ -33,6 +37,15 @@ class Question:
     top_p: float | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    tools: Sequence[Tool] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Mapping[str, Any] | None = None
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    reasoning_effort: str | None = None
 
     @property
     def user_texts(self) -> list[str]:

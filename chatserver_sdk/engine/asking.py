@@ -31,6 +31,15 @@ _MEANT = {
     "setting_sources",
     "mcp_servers",
 }
+_PASSED_ON = (
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "reasoning_effort",
+)
 _LONGEST_TITLE = 80
 
 
@@ -64,6 +73,7 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
         top_p=request.top_p,
         variables=_object(metadata, "variables"),
         metadata=metadata,
+        **_options(request),
     )
     try:
         agent.check(question)
@@ -98,6 +108,13 @@ def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
         context_size=context_size,
         now=now,
     )
+
+
+def _options(request: ChatCompletionRequest) -> dict[str, Any]:
+    """What agents that ask a model pass on to it."""
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop
+    passed = {name: getattr(request, name) for name in _PASSED_ON}
+    return {**passed, "tools": request.tools or (), "stop": stop or ()}
 
 
 def _user_of(

@@ -28,16 +28,24 @@ if TYPE_CHECKING:
         ChatCompletionRequest as ChatCompletionRequest,
         ChatCompletionResponse as ChatCompletionResponse,
         ChoiceDelta as ChoiceDelta,
+        ChoiceLogprobs as ChoiceLogprobs,
         ChunkChoice as ChunkChoice,
-        FunctionCall as FunctionCall,
         Message as Message,
         MessageRole as MessageRole,
         ModelInfo as ModelInfo,
         ModelsResponse as ModelsResponse,
-        ToolCall as ToolCall,
+        TokenLogprob as TokenLogprob,
+        TopLogprob as TopLogprob,
         UsageInfo as UsageInfo,
+    )
+    from .content import (
+        audio_part as audio_part,
         content_problem as content_problem,
+        file_part as file_part,
+        image_part as image_part,
+        speaks_otherwise as speaks_otherwise,
         text_of as text_of,
+        text_part as text_part,
     )
     from .principal import Principal as Principal, Role as Role
     from .sessions import (
@@ -45,6 +53,14 @@ if TYPE_CHECKING:
         ChatSessionDetailResponse as ChatSessionDetailResponse,
         ChatSessionListResponse as ChatSessionListResponse,
         ChatSessionSummary as ChatSessionSummary,
+    )
+    from .tools import (
+        FunctionCall as FunctionCall,
+        FunctionCallDelta as FunctionCallDelta,
+        FunctionDefinition as FunctionDefinition,
+        Tool as Tool,
+        ToolCall as ToolCall,
+        ToolCallDelta as ToolCallDelta,
     )
 
 __getattr__, __dir__, __all__ = lazy_names(
@@ -54,10 +70,13 @@ __getattr__, __dir__, __all__ = lazy_names(
         "admin": "AdminInfo AdminListResponse AdminRequest AdminResponse AuditEntry AuditLogResponse"
         " PlatformStats SystemHealth",
         "completions": "ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest"
-        " ChatCompletionResponse ChoiceDelta ChunkChoice FunctionCall Message MessageRole ModelInfo"
-        " ModelsResponse ToolCall UsageInfo content_problem text_of",
+        " ChatCompletionResponse ChoiceDelta ChoiceLogprobs ChunkChoice Message MessageRole"
+        " ModelInfo ModelsResponse TokenLogprob TopLogprob UsageInfo",
+        "content": "audio_part content_problem file_part image_part speaks_otherwise text_of"
+        " text_part",
         "principal": "Principal Role",
         "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
         " ChatSessionSummary",
+        "tools": "FunctionCall FunctionCallDelta FunctionDefinition Tool ToolCall ToolCallDelta",
     },
 )

@@ -12,15 +12,16 @@ import json
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dataclasses_json import DataClassJsonMixin, config
-from dateutil import parser as dateparser
 
 from chatserver_sdk.exceptions import DecodeError
 from chatserver_sdk.raw import RawResponse
+
+from ._values import JSON_NAMES, format_timestamp, kind_of, parse_timestamp
 
 M = TypeVar("M", bound="Model")
 E = TypeVar("E", bound="OpenEnum")
@@ -52,9 +53,14 @@ def aliased(alias: str) -> Any:
     return field(default=None, metadata={"alias": alias})
 
 
-def omitted(default: Any = None) -> Any:
-    """A field that is left out of the JSON where it is None."""
-    return field(default=default, metadata=config(exclude=lambda value: value is None))
+def omitted(default: Any = None, *, other_name: str | None = None, minor: bool = False) -> Any:
+    """A field that is left out of the JSON where it is None.
+
+    other_name: what some servers call it; what came under that name is given back under it.
+    minor: an answer is worth having without it; what cannot be read is kept in `extra` instead.
+    """
+    metadata = config(exclude=lambda value: value is None)
+    return field(default=default, metadata={**metadata, "other_name": other_name, "minor": minor})
 
 
 class Model(DataClassJsonMixin):
@@ -62,7 +68,8 @@ class Model(DataClassJsonMixin):
 
     Reading is lenient: unknown keys are kept (`.extra`) and given back by `to_dict`, unknown enum
     values are kept, timestamps are aware (naive ones are UTC), and a field with a default may be
-    absent or null. What cannot be read raises DecodeError with the class and the field.
+    absent or null. What cannot be read raises DecodeError with the class and the field; beside
+    the text of an answer (reasoning, log probabilities) it is kept in `.extra` as it came.
     """
 
     _plan: ClassVar[_Plan]
@@ -81,7 +88,7 @@ class Model(DataClassJsonMixin):
     def from_dict(cls: type[M], kvs: Any, *, infer_missing: bool = False) -> M:
         """Read a decoded JSON object. Raises DecodeError."""
         if type(kvs) is not dict and not isinstance(kvs, Mapping):
-            raise DecodeError(f"{cls.__name__}: expected an object, got {_kind(kvs)}")
+            raise DecodeError(f"{cls.__name__}: expected an object, got {kind_of(kvs)}")
         return (cls.__dict__.get("_plan") or plan_of(cls)).read(cls, kvs)
 
     @classmethod
@@ -142,33 +149,54 @@ class _Plan:
         }
         self.steps = [(f.name, f.plain, f.read) for f in self.fields.values()]
         self.aliases = [f.alias for f in self.fields.values() if f.alias]
+        self.other_names = [
+            (f.name, f.metadata["other_name"], self.fields[f.name].plain)
+            for f in dataclasses.fields(cls)
+            if f.metadata.get("other_name")
+        ]
+        self.minor = {f.name for f in dataclasses.fields(cls) if f.metadata.get("minor")}
         self.finish: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
     def read(self, cls: type[M], raw: Mapping[str, Any]) -> M:
         values = {**self.prefilled, **raw}
+        odd: dict[str, Any] = {}
         for name, plain, read in self.steps:
             value = values.get(name)
             if type(value) in plain:
                 continue
             try:
                 values[name] = read(value) if value is not None else _fill(self.fields[name], raw)
-            except (TypeError, ValueError, OverflowError) as exc:
-                # DecodeErrors of inner objects carry their own path already.
-                raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
+            except (TypeError, ValueError, OverflowError, DecodeError) as exc:
+                self._pass_over(cls, name, exc)
+                values[name], odd[name] = None, value
         if len(values) > len(self.steps):
-            self._set_aside(values)
+            self.set_aside(values)
+        if odd:
+            values["_extra"] = {**values.get("_extra", {}), **odd}
         made = object.__new__(cls)
         made.__dict__ = values
         if self.finish is not None:
             self.finish(made)
         return made
 
-    def _set_aside(self, values: dict[str, Any]) -> None:
+    def _pass_over(self, cls: type[Any], name: str, exc: Exception) -> None:
+        """Raises DecodeError unless the field is a minor one."""
+        if name in self.minor:
+            return
+        # DecodeErrors of inner objects carry their own path already.
+        if isinstance(exc, DecodeError):
+            raise exc
+        raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
+
+    def set_aside(self, values: dict[str, Any]) -> None:
         """Keep what the class does not know apart from what it does."""
         others = [key for key in values if key not in self.fields]
         unknown = {key: values.pop(key) for key in others}
         for alias in self.aliases:
             unknown.pop(alias, None)
+        for name, other, plain in self.other_names:
+            if not values[name] and unknown.get(other) and type(unknown[other]) in plain:
+                values[name] = unknown[other]
         if unknown:
             values["_extra"] = unknown
 
@@ -179,7 +207,11 @@ class _Plan:
             value = values[f.name]
             if f.exclude is None or not f.exclude(value):
                 written[f.name] = None if value is None else f.write(value)
-        for key, value in values.get("_extra", {}).items():
+        extra = values.get("_extra", {})
+        for name, other, _ in self.other_names:
+            if other in extra and extra[other] == written.get(name):
+                del written[name]
+        for key, value in extra.items():
             written.setdefault(key, value)
         return written
 
@@ -292,7 +324,7 @@ def _exactly(kind: type[Any]) -> Convert:
             return value
         if kind is int and isinstance(value, float) and value.is_integer():
             return int(value)
-        raise TypeError(f"expected {_NAMES[kind]}, got {_kind(value)}")
+        raise TypeError(f"expected {JSON_NAMES[kind]}, got {kind_of(value)}")
 
     return read
 
@@ -300,13 +332,13 @@ def _exactly(kind: type[Any]) -> Convert:
 def _read_float(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    raise TypeError(f"expected a number, got {_kind(value)}")
+    raise TypeError(f"expected a number, got {kind_of(value)}")
 
 
 def _list_of(read: Convert) -> Convert:
     def read_list(value: Any) -> list[Any]:
         if not isinstance(value, list):
-            raise TypeError(f"expected a list, got {_kind(value)}")
+            raise TypeError(f"expected a list, got {kind_of(value)}")
         return [read(item) for item in value]
 
     return read_list
@@ -318,7 +350,7 @@ def _enum_of(enum: type[OpenEnum]) -> Convert:
 
     def read(value: Any) -> OpenEnum:
         if not isinstance(value, str):
-            raise TypeError(f"expected a string, got {_kind(value)}")
+            raise TypeError(f"expected a string, got {kind_of(value)}")
         return known.get(value) or enum(value)
 
     return read
@@ -334,52 +366,6 @@ def _one_of(hints: list[Any]) -> Convert:
                 return reader(value)
             except (TypeError, ValueError, DecodeError):
                 continue
-        raise TypeError(f"{_kind(value)} is not what can stand here")
+        raise TypeError(f"{kind_of(value)} is not what can stand here")
 
     return read
-
-
-def parse_timestamp(value: Any) -> datetime:
-    """An aware datetime from ISO 8601 text; naive means UTC. Raises ValueError, TypeError."""
-    if isinstance(value, datetime):
-        moment = value
-    elif isinstance(value, str):
-        moment = _parse_text(value)
-    else:
-        raise TypeError(f"expected a timestamp, got {_kind(value)}")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
-
-
-def _parse_text(text: str) -> datetime:
-    # fromisoformat is 30 times as fast as dateutil, and until Python 3.11 it knew neither "Z"
-    # nor fractions of any length; dateutil takes what it refuses.
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return dateparser.isoparse(text)
-
-
-def format_timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC, with `Z`."""
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    try:
-        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
-    except OverflowError:
-        # An hour before the year 1, an hour after 9999: "for ever" in somebody's time zone.
-        return moment.isoformat()
-
-
-_NAMES: dict[type[Any], str] = {
-    str: "a string",
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    dict: "an object",
-    list: "a list",
-    type(None): "null",
-}
-
-
-def _kind(value: Any) -> str:
-    return _NAMES.get(type(value), type(value).__name__)

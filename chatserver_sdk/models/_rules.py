@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ._base import Model, plan_of
+
 Handler = Callable[[Any], dict[str, Any]]
 
 
@@ -44,3 +46,23 @@ class Known:
         listed = {"type": "literal", "expected": [member.value for member in source]}
         convert = {"type": "no-info", "function": source}
         return {"type": "function-after", "function": convert, "schema": listed}
+
+
+@dataclass(frozen=True)
+class Open:
+    """A model whose unknown keys are kept, as `from_dict` keeps them, where they would be lost."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(source))
+        arguments = {**schema["schema"], "extra_behavior": "allow"}
+        # Without its name: under it there may be the same model with what is unknown left out.
+        opened = {key: schema[key] for key in schema if key != "ref"} | {"schema": arguments}
+        convert = {"type": "no-info", "function": _set_aside}
+        return {"type": "function-after", "function": convert, "schema": opened}
+
+
+def _set_aside(made: Model) -> Model:
+    plan = plan_of(type(made))
+    if len(made.__dict__) > len(plan.fields):
+        plan.set_aside(made.__dict__)
+    return made

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from ._base import MappingModel, Model, OpenEnum, omitted
-from ._rules import Between, Known, Length
-
-Content = str | list[dict[str, Any]] | None
+from ._rules import Between, Known, Length, Open
+from .content import text_of
+from .tools import Tool, ToolCall, ToolCallDelta
 
 
 class MessageRole(OpenEnum):
@@ -22,53 +21,6 @@ class MessageRole(OpenEnum):
     DEVELOPER = "developer"
 
 
-def text_of(content: Any) -> str:
-    """The words of a message's content: the string, or its text parts one under the other."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def content_problem(content: Any, tool_calls: Any = None) -> tuple[str, str] | None:
-    """What a message's content must be and is not: the place behind `content`, and a sentence's
-    end. None where it is right. Only who calls tools may say nothing."""
-    if isinstance(content, str) or (content is None and tool_calls):
-        return None
-    if not isinstance(content, list):
-        return "", "a string or a list of parts"
-    if not content:
-        return "", "a list that is not empty"
-    for index, part in enumerate(content):
-        if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-            return f"[{index}]", 'an object with a "type"'
-        if part["type"] == "text" and not isinstance(part.get("text"), str):
-            return f"[{index}].text", "a string"
-    return None
-
-
-@dataclass
-class FunctionCall(Model):
-    """Which function a model calls: its name, and arguments as JSON text (not checked by us)."""
-
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass
-class ToolCall(Model):
-    """A call that a model asks for.
-
-    id: what the tool's answer names as tool_call_id. function: which one. type: "function".
-    """
-
-    id: str = ""
-    function: FunctionCall = field(default_factory=FunctionCall)
-    type: str = "function"
-
-
 @dataclass
 class Message(Model):
     """One message of a conversation.
@@ -76,15 +28,17 @@ class Message(Model):
     role: who says it. content: a text, or a list of parts such as
     `{"type": "text", "text": "Hello"}`. name: tells apart several speakers of one role.
     tool_calls: what an assistant asks to be called. tool_call_id: which call a tool answers.
-    reasoning_content: what the assistant thought before, where a server tells.
+    reasoning_content: what the assistant thought before, where a server tells; one that calls it
+    `reasoning` gets it back under that name. refusal: why the assistant does not answer.
     """
 
     role: Annotated[MessageRole, Known()]
     content: Annotated[str, Length(0, 4_000_000)] | list[dict[str, Any]] | None = None
     name: Annotated[str, Length(1, 256)] | None = omitted()
-    tool_calls: list[ToolCall] | None = omitted()
+    tool_calls: list[Annotated[ToolCall, Open()]] | None = omitted()
     tool_call_id: Annotated[str, Length(1, 256)] | None = omitted()
-    reasoning_content: str | None = omitted()
+    reasoning_content: str | None = omitted(other_name="reasoning", minor=True)
+    refusal: str | None = omitted(minor=True)
 
     @property
     def text(self) -> str:
@@ -101,11 +55,15 @@ class ChatCompletionRequest(Model):
     the answer comes in chunks. user: whose history it belongs to. system_prompt: instructions
     that stand before the messages. metadata: session_id, organization_id, workflow, variables,
     allowed_tools, setting_sources, mcp_servers, user_id, and what the caller adds. n: how many
-    answers; one. A field that is None is not sent.
+    answers; a chat server gives one. The others mean what they mean at OpenAI
+    (https://platform.openai.com/docs/api-reference/chat/create): max_completion_tokens,
+    tools, tool_choice, parallel_tool_calls, response_format, stop, seed, logprobs, top_logprobs,
+    logit_bias, presence_penalty, frequency_penalty, stream_options, reasoning_effort.
+    A field that is None is not sent.
     """
 
     model: Annotated[str, Length(1, 256)]
-    messages: Annotated[list[Message], Length(1, 10_000)]
+    messages: Annotated[list[Annotated[Message, Open()]], Length(1, 10_000)]
     temperature: Annotated[float, Between(0, 2)] | None = omitted(0.7)
     max_tokens: Annotated[int, Between(1, 10_000_000)] | None = omitted(4000)
     top_p: Annotated[float, Between(0, 1)] | None = omitted(1.0)
@@ -113,7 +71,22 @@ class ChatCompletionRequest(Model):
     user: Annotated[str, Length(1, 256)] | None = omitted()
     system_prompt: Annotated[str, Length(0, 1_000_000)] | None = omitted()
     metadata: dict[str, Any] | None = omitted()
-    n: Annotated[int, Between(1, 1)] | None = omitted()
+    n: Annotated[int, Between(1, 128)] | None = omitted()
+    max_completion_tokens: Annotated[int, Between(1, 10_000_000)] | None = omitted()
+    tools: Annotated[list[Annotated[Tool, Open()]], Length(0, 1000)] | None = omitted()
+    tool_choice: Annotated[str, Length(1, 256)] | dict[str, Any] | None = omitted()
+    parallel_tool_calls: bool | None = omitted()
+    response_format: dict[str, Any] | None = omitted()
+    # OpenAI takes four; others take more.
+    stop: str | Annotated[list[str], Length(0, 64)] | None = omitted()
+    seed: int | None = omitted()
+    logprobs: bool | None = omitted()
+    top_logprobs: Annotated[int, Between(0, 1000)] | None = omitted()
+    logit_bias: dict[str, float] | None = omitted()
+    presence_penalty: Annotated[float, Between(-2, 2)] | None = omitted()
+    frequency_penalty: Annotated[float, Between(-2, 2)] | None = omitted()
+    stream_options: dict[str, Any] | None = omitted()
+    reasoning_effort: Annotated[str, Length(1, 256)] | None = omitted()
 
 
 @dataclass
@@ -129,16 +102,52 @@ class UsageInfo(MappingModel):
 
 
 @dataclass
+class TopLogprob(Model):
+    """A token that could have stood in a place.
+
+    token: its text. logprob: the logarithm of its probability. bytes: its UTF-8, where a server
+    tells.
+    """
+
+    token: str = ""
+    # OpenAI's own number for "as good as never".
+    logprob: float = -9999.0
+    bytes: list[int] | None = None
+
+
+@dataclass
+class TokenLogprob(TopLogprob):
+    """A token of the answer, and what could have stood there.
+
+    token, logprob, bytes: of the token that was chosen. top_logprobs: the likeliest ones.
+    """
+
+    top_logprobs: list[TopLogprob] = field(default_factory=list)
+
+
+@dataclass
+class ChoiceLogprobs(Model):
+    """How likely the tokens of an answer were.
+
+    content: the tokens of the text. refusal: those of the refusal.
+    """
+
+    content: list[TokenLogprob] | None = omitted()
+    refusal: list[TokenLogprob] | None = omitted()
+
+
+@dataclass
 class ChatCompletionChoice(Model):
     """One of the answers.
 
-    index: which one, from 0. message: what was said. finish_reason: stop, length, cancelled, ...;
-    None while unknown.
+    index: which one, from 0. message: what was said. finish_reason: stop, length, tool_calls,
+    cancelled, ...; None while unknown. logprobs: how likely its tokens were, if that was asked.
     """
 
     index: int = 0
     message: Message = field(default_factory=lambda: Message(MessageRole.ASSISTANT, ""))
     finish_reason: str | None = None
+    logprobs: ChoiceLogprobs | None = omitted(minor=True)
 
 
 @dataclass
@@ -164,23 +173,29 @@ class ChatCompletionResponse(Model):
 class ChoiceDelta(Model):
     """What a chunk adds to a choice.
 
-    role: who answers, in the first chunk. content: some text.
+    role: who answers, in the first chunk. content: some text. tool_calls: pieces of calls.
+    reasoning_content: some of what is thought before. refusal: some of why there is no answer.
     """
 
     role: MessageRole | None = omitted()
     content: str | None = omitted()
+    tool_calls: list[ToolCallDelta] | None = omitted(minor=True)
+    reasoning_content: str | None = omitted(other_name="reasoning", minor=True)
+    refusal: str | None = omitted(minor=True)
 
 
 @dataclass
 class ChunkChoice(Model):
     """The part of a chunk that belongs to one choice.
 
-    index: which choice, from 0. delta: what it adds. finish_reason: in its last chunk.
+    index: which choice, from 0. delta: what it adds. finish_reason: in its last chunk. logprobs:
+    how likely its tokens were.
     """
 
     index: int = 0
     delta: ChoiceDelta = field(default_factory=ChoiceDelta)
     finish_reason: str | None = None
+    logprobs: ChoiceLogprobs | None = omitted(minor=True)
 
 
 @dataclass

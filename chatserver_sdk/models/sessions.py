@@ -9,7 +9,8 @@ from typing import Any
 from dataclasses_json import config
 
 from ._base import Model, aliased
-from .completions import MessageRole, text_of
+from .completions import MessageRole
+from .content import text_of
 
 
 @dataclass

@@ -17,7 +17,7 @@ from chatserver_sdk import (
     MessageRole,
     UsageInfo,
 )
-from chatserver_sdk.testing import WireServer
+from chatserver_sdk.testing import WireServer, json_answer
 
 HALF_A_PAIR = "\ud800"
 CIRCLE: dict[str, Any] = {}
@@ -57,6 +57,11 @@ COMPLETIONS: list[tuple[dict[str, Any], str | None, str]] = [
     (
         {"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]},
         "messages[0].content[0].text",
+        "a string",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+        "messages[0].content[0].image_url.url",
         "a string",
     ),
     ({"messages": [{"role": "user", "content": "x", "name": 5}]}, "messages[0]", "Message.name"),
@@ -108,6 +113,25 @@ def test_what_no_completion_can_be_asked_with(
     assert (caught.value.param, caught.value.status_code) == (param, 400)
     assert caught.value.response is None
     assert wire_server.requests == []
+
+
+REFUSED = {"role": "assistant", "content": None, "refusal": "No."}
+OLDER_CALL = {"role": "assistant", "content": None, "function_call": {"name": "f"}}
+SIGNED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}", "x": 1}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [{**SIGNED, "extra_content": {}}]}
+
+
+@pytest.mark.parametrize("said", [REFUSED, OLDER_CALL, CALLING, {**REFUSED, "reasoning": "Hm"}])
+def test_an_answer_without_words_goes_back_as_it_came(
+    wire_server: WireServer, client: ChatServerClient, said: dict[str, Any]
+) -> None:
+    """As a dict or as a Message, with everything that nobody knows."""
+    wire_server.answers(*[json_answer(200, {"choices": []})] * 2)
+
+    client.create_completion("m", [said])
+    client.create_completion("m", [Message.from_dict(said)])
+
+    assert [sent.json()["messages"] for sent in wire_server.requests] == [[said], [said]]
 
 
 def test_the_documented_mistake(wire_server: WireServer, client: ChatServerClient) -> None:

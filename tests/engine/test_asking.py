@@ -11,7 +11,15 @@ from engine_room import ADA, ADMIN, NOBODY
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.engine import Forbidden, InvalidRequest
 from chatserver_sdk.engine.asking import Asked, plan, resolve
-from chatserver_sdk.models import ChatCompletionRequest, Message, MessageRole, Principal, Role
+from chatserver_sdk.models import (
+    ChatCompletionRequest,
+    FunctionDefinition,
+    Message,
+    MessageRole,
+    Principal,
+    Role,
+    Tool,
+)
 from chatserver_sdk.testing import ScriptedAgent
 
 AGENT = ScriptedAgent("scripted", "")
@@ -55,6 +63,28 @@ def test_what_the_agent_is_told() -> None:
     assert (question.temperature, question.max_tokens, question.top_p) == (0.0, 7, 0.5)
     assert (question.system_prompt, question.text) == ("Be brief.", "hi")
     assert question.variables == {"a": 1} and question.metadata == metadata
+
+
+def test_what_agents_pass_on_to_a_model() -> None:
+    """The options of the request, for agents that have a use for them."""
+    options = {
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_object"},
+        "seed": 7,
+        "presence_penalty": 0.5,
+        "frequency_penalty": -0.5,
+        "reasoning_effort": "low",
+    }
+    tools = [Tool(FunctionDefinition("find"))]
+    question = asked(tools=tools, stop=["a", "b"], **options).question
+
+    assert {name: getattr(question, name) for name in options} == options
+    assert (question.tools, question.stop) == (tools, ["a", "b"])
+    assert asked(stop="a").question.stop == ["a"]
+    bare = asked().question
+    assert (bare.tools, bare.stop) == ((), ())
+    assert {getattr(bare, name) for name in options} == {None}
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from chatserver_sdk.models import (
     UsageInfo,
     text_of,
 )
-from chatserver_sdk.models._base import format_timestamp, parse_timestamp
+from chatserver_sdk.models._values import format_timestamp, parse_timestamp
 from chatserver_sdk.models.events import TextDelta, decode_event
 
 SESSION = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from chatserver_sdk.models import AdminRequest, ChatCompletionRequest, MessageRole
+from chatserver_sdk.models import AdminRequest, ChatCompletionRequest, Message, MessageRole
 
 REQUESTS = TypeAdapter(ChatCompletionRequest)
 GOOD = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -30,7 +32,16 @@ def test_every_known_role_is_taken(role: MessageRole) -> None:
 
 @pytest.mark.parametrize(
     ("field", "low", "high"),
-    [("temperature", 0, 2), ("top_p", 0, 1), ("max_tokens", 1, 10_000_000)],
+    [
+        ("temperature", 0, 2),
+        ("top_p", 0, 1),
+        ("max_tokens", 1, 10_000_000),
+        ("max_completion_tokens", 1, 10_000_000),
+        ("n", 1, 128),
+        ("presence_penalty", -2, 2),
+        ("frequency_penalty", -2, 2),
+        ("top_logprobs", 0, 1000),
+    ],
 )
 def test_both_ends_of_a_range_are_inside(field: str, low: int, high: int) -> None:
     """A range holds its ends, what lies beside them is refused, and null is no value."""
@@ -50,11 +61,48 @@ def test_both_ends_of_a_range_are_inside(field: str, low: int, high: int) -> Non
         ({**GOOD, "messages": [{"role": "user", "name": "", "content": ""}]}, "messages.0.name"),
         ({**GOOD, "messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
         ({**GOOD, "user": ""}, "user"),
+        ({**GOOD, "stop": ["x"] * 65}, "stop"),
+        ({**GOOD, "stop": [5]}, "stop"),
+        ({**GOOD, "tools": [{"function": {"name": ""}}]}, "tools.0.function"),
+        ({**GOOD, "tool_choice": 5}, "tool_choice"),
+        ({**GOOD, "logit_bias": {"1": "x"}}, "logit_bias.1"),
     ],
 )
 def test_what_is_refused_is_named(raw: dict[str, Any], refused: str) -> None:
     """The refusal names the field, which the client gives to its caller as `param`."""
-    assert places(raw) == {refused}
+    # Behind the field stands which branch of a union was tried.
+    assert {re.sub(r"\.(str|list|dict|constrained-str)\b.*", "", at) for at in places(raw)} == {
+        refused
+    }
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}", "z": [1]}}
+OPEN: dict[str, Any] = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{**CALL, "extra_content": {"google": {"thought_signature": "S"}}}],
+    "reasoning": "Hm",
+    "_extra": 1,
+    "_plan": 2,
+    "to_dict": 3,
+    "not a name": {"deep": [None]},
+    "": 5,
+}
+
+
+def test_unknown_keys_pass_the_door() -> None:
+    """Those of messages, calls, functions and tools, whatever they are called; they shadow
+    nothing."""
+    tool = {"type": "function", "function": {"name": "f", "new": 1}, "cache": {"a": 1}}
+    request = REQUESTS.validate_json(json.dumps({**GOOD, "messages": [OPEN], "tools": [tool]}))
+
+    (message,) = request.messages
+    assert type(message) is Message
+    assert message.to_dict() == OPEN
+    assert message == Message.from_dict(OPEN)
+    assert message.extra == Message.from_dict(OPEN).extra
+    assert message.reasoning_content == "Hm"
+    assert request.tools is not None and request.tools[0].to_dict() == tool
 
 
 def test_lengths_hold_on_other_models_too() -> None:

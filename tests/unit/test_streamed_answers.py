@@ -26,11 +26,16 @@ JSON: Any = st.recursive(
 )
 
 
+def event(choice: Any) -> ServerSentEvent:
+    """A chunk that says this of a choice."""
+    return ServerSentEvent(json.dumps({"id": "c", "choices": [choice]}))
+
+
 def fed(*deltas: Any, choices_asked: int = 1) -> StreamedAnswer:
     """An answer that was told these choices, one a chunk."""
     answer = StreamedAnswer({}, choices_asked)
     for choice in deltas:
-        answer.add(ServerSentEvent(json.dumps({"id": "c", "choices": [choice]})))
+        answer.add(event(choice))
     return answer
 
 
@@ -84,9 +89,45 @@ def test_arguments_that_come_as_the_object() -> None:
 
 
 def test_a_field_that_changes_its_type() -> None:
-    """A list gives way to text, and the text's pieces add up."""
-    answer = fed({"delta": {"x": [1]}}, {"delta": {"x": "s"}}, {"delta": {"x": "t"}})
-    assert answer.response().choices[0].message.extra["x"] == "st"
+    """A list gives way to text, and the text's pieces add up, until there is a list again."""
+    said = [{"delta": {"x": value}} for value in ([1], [2], "s", "t", [3], [4])]
+    for count, expected in ((2, [1, 2]), (4, "st"), (6, [3, 4])):
+        message = fed(*said[:count]).response().choices[0].message
+        assert message.extra["x"] == expected
+
+
+def test_what_was_given_out_stays_what_it_was() -> None:
+    """An answer that is asked for early does not grow with the stream, and no chunk does."""
+    answer = fed({"delta": {"x": [1]}})
+    early, chunk = answer.response(), answer.chunk
+    answer.add(event({"delta": {"x": [2]}}))
+    assert early.choices[0].message.extra["x"] == [1]
+    assert chunk is not None and chunk["choices"][0]["delta"]["x"] == [1]
+
+
+ODD: list[dict[str, Any]] = [
+    {"delta": {"content": "Hi", "reasoning_content": {"text": "Hm"}}},
+    {"delta": {"content": "Hi", "reasoning": {"text": "Hm"}}},
+    {"delta": {"content": "Hi", "refusal": False}},
+    {"delta": {"content": "Hi", "tool_calls": [None]}},
+    {"delta": {"content": "Hi", "tool_calls": [{"index": "0"}]}},
+    {"delta": {"content": "Hi"}, "logprobs": "none"},
+    {"delta": {"content": "Hi"}, "logprobs": {"content": [5]}},
+]
+
+
+@pytest.mark.parametrize("choice", ODD)
+def test_what_is_odd_beside_the_text_costs_nothing(choice: dict[str, Any]) -> None:
+    """The text arrives, as chunks, streamed and whole; what cannot be read is kept as it is."""
+    answer = fed(choice)
+    chunk = answer.typed_chunk()
+    assert chunk is not None and chunk.choices[0].delta.content == "Hi"
+    assert chunk.choices[0].to_dict() == {"index": 0, "finish_reason": None, **choice}
+    assert answer.response().choices[0].message.text == "Hi"
+    message = {"role": "assistant", **choice["delta"]}
+    if "tool_calls" not in message:
+        whole = openai.read_completion({"choices": [{**choice, "message": message}]})
+        assert whole.choices[0].message.to_dict() == message
 
 
 @given(JSON, JSON)
@@ -119,6 +160,72 @@ def test_several_choices() -> None:
     assert found == [(0, "eins", "stop"), (1, "zwei", "length")]
 
 
+def test_three_choices_are_whole_together() -> None:
+    """Before the last of them has its reason only [DONE] says so; a reason twice counts once."""
+    ends = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in (2, 0, 2, 0)]
+    answer = fed(*ends, {"index": 1, "delta": {}, "finish_reason": ""}, choices_asked=3)
+    assert not answer.is_whole
+    answer.add(event({"index": 1, "delta": {}, "finish_reason": "stop"}))
+    assert answer.is_whole and not answer.is_done
+
+    early = fed(*ends, choices_asked=3)
+    early.add(ServerSentEvent("[DONE]"))
+    assert early.is_whole
+    assert [choice.index for choice in early.response().choices] == [0, 2]
+
+
+def test_an_empty_reason_is_none() -> None:
+    """Also in the chunk as a model."""
+    answer = fed({"index": 0, "delta": {"content": "Hi"}, "finish_reason": ""})
+    chunk = answer.typed_chunk()
+    assert chunk is not None and chunk.choices[0].finish_reason is None
+    assert "finish_reason" not in answer.metadata
+
+
+@pytest.mark.parametrize(
+    ("choices", "text"),
+    [
+        ([{"message": {"content": "Hel"}}, {"message": {"content": "lo"}}], "Hello"),
+        ([{"text": "Hel"}, {"text": "lo"}], "Hello"),
+        ([{"delta": None, "message": None, "text": "Hello"}], "Hello"),
+        ([{"delta": {"content": "Hello"}}, {"message": {"content": "Hello"}}], "Hello"),
+        ([{"delta": {"content": "Hello"}}, {"delta": None, "text": "Hello"}], "Hello"),
+        ([{"delta": {"content": "Hello"}, "message": {"content": "no"}, "text": "no"}], "Hello"),
+    ],
+)
+def test_choices_without_a_delta(choices: list[dict[str, Any]], text: str) -> None:
+    """A message or a text may stand for it; behind deltas it says everything once more."""
+    answer = fed(*choices)
+    assert answer.text == text
+    assert answer.response().choices[0].message.content == text
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_reasoning_under_either_name(name: str) -> None:
+    """Whole and streamed it is read as reasoning_content, and goes back as it came."""
+    streamed = fed({"delta": {name: "Let me "}}, {"delta": {name: "see."}}, {"delta": {name: ""}})
+    body = {"role": "assistant", name: "Let me see.", "content": ""}
+    whole = openai.read_completion({"choices": [{"message": body}]})
+    for answer in (streamed.response(), whole):
+        message = answer.choices[0].message
+        assert message.reasoning_content == "Let me see."
+        assert message.to_dict() == body
+    streamed.add(event({"delta": {name: "Well"}}))
+    chunk = streamed.typed_chunk()
+    assert chunk is not None and chunk.choices[0].delta.reasoning_content == "Well"
+
+
+def test_lists_of_a_delta_add_up() -> None:
+    """Details of the reasoning and citations come some at a time; names and ids come whole."""
+    answer = fed(
+        {"delta": {"reasoning_details": [{"index": 0}], "name": "bot", "refusal": "I "}},
+        {"delta": {"reasoning_details": [{"index": 1}], "name": "bot", "refusal": "cannot."}},
+    )
+    message = answer.response().choices[0].message
+    assert message.extra == {"reasoning_details": [{"index": 0}, {"index": 1}]}
+    assert (message.name, message.refusal, message.content) == ("bot", "I cannot.", None)
+
+
 def test_reasoning_and_unknown_fields() -> None:
     """Texts of other kinds add up as the content does, other values stand as they came last."""
     answer = fed(
@@ -133,15 +240,39 @@ def test_reasoning_and_unknown_fields() -> None:
     assert message.content == "Yes."
 
 
+def token(text: str, **beside: Any) -> dict[str, Any]:
+    """How likely a token was."""
+    return {"token": text, "logprob": -0.5, "bytes": None, "top_logprobs": [], **beside}
+
+
 def test_log_probabilities() -> None:
-    """Their lists grow by every chunk's; what is no list is taken over, what is odd left out."""
+    """Their lists grow by every chunk's; other values stand as they came last, odd ones are left
+    out."""
+    other = {"token": "x", "logprob": -3, "bytes": [120]}
+    first = {"content": [token("a", top_logprobs=[other])], "model": "x", "refusal": None}
     answer = fed(
-        {"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [1], "model": "x"}},
-        {"index": 0, "delta": {"content": "b"}, "logprobs": {"content": [2]}},
+        {"index": 0, "delta": {"content": "a"}, "logprobs": first},
+        {"index": 0, "delta": {"content": "b"}, "logprobs": {"content": [token("b", id=7)]}},
         {"index": 0, "delta": {"content": "c"}, "logprobs": "odd"},
+        {"index": 0, "delta": {}, "logprobs": {"content": None, "refusal": [token("no")]}},
     )
-    choice = answer.response().choices[0]
-    assert choice.extra["logprobs"] == {"content": [1, 2], "model": "x"}
+    found = answer.response().choices[0].logprobs
+    assert found is not None and found.content is not None and found.refusal is not None
+    assert [(said.token, said.logprob) for said in found.content] == [("a", -0.5), ("b", -0.5)]
+    assert found.content[0].top_logprobs[0].to_dict() == other
+    assert found.content[1].extra == {"id": 7}
+    assert found.refusal[0].token == "no"
+    assert found.extra == {"model": "x"}
+
+
+def test_log_probabilities_are_not_shared() -> None:
+    """The lists that grow are the answer's own: a chunk that was given out stays what it was."""
+    answer = StreamedAnswer({})
+    answer.add(event({"index": 0, "logprobs": {"content": [token("a")]}}))
+    chunk = answer.chunk
+    assert chunk is not None
+    answer.add(event({"index": 0, "logprobs": {"content": [token("b")]}}))
+    assert chunk["choices"][0]["logprobs"]["content"] == [token("a")]
 
 
 def test_typed_chunks() -> None:

@@ -16,7 +16,8 @@ from chatserver_sdk._wire import openai, sse
 from chatserver_sdk._wire.errors import encode_error, stream_status
 from chatserver_sdk.engine import InvalidRequest, Turn
 from chatserver_sdk.models._rules import Between
-from chatserver_sdk.models.completions import ChatCompletionRequest, content_problem
+from chatserver_sdk.models.completions import ChatCompletionRequest, Message
+from chatserver_sdk.models.content import content_problem, speaks_otherwise
 from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
 
 from ..bodies import read_body
@@ -37,6 +38,7 @@ class _Received(ChatCompletionRequest):
 
 
 _requests = TypeAdapter(_Received)
+_FREE = ("tool_choice", "response_format", "logit_bias", "stream_options")
 
 
 class Completions:
@@ -94,30 +96,55 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
         raise InvalidRequest(f"the body is not JSON: {exc}", "invalid_json") from None
     _check_contents(request)
     _check_numbers(request)
+    _check_count(request)
+    if request.max_completion_tokens is not None:
+        request.max_tokens = request.max_completion_tokens
     return request
 
 
 def _check_contents(request: ChatCompletionRequest) -> None:
     """Raises InvalidRequest for a message that says nothing, or what is no part of one."""
     for index, message in enumerate(request.messages):
-        problem = content_problem(message.content, message.tool_calls)
+        problem = content_problem(message.content, message.content is None and _acts(message))
         if problem is not None:
             param = f"messages[{index}].content{problem[0]}"
             raise InvalidRequest(f"{param} must be {problem[1]}", "invalid_value", param)
 
 
+def _acts(message: Message) -> bool:
+    """Whether a message without content says something all the same."""
+    return speaks_otherwise(
+        {**message.extra, "tool_calls": message.tool_calls, "refusal": message.refusal}
+    )
+
+
+def _check_count(request: ChatCompletionRequest) -> None:
+    """Raises InvalidRequest where more than one answer is asked for."""
+    if request.n is not None and request.n > 1:
+        raise InvalidRequest(
+            "this server gives one answer to a request: n must be 1", "invalid_value", "n"
+        )
+
+
 def _check_numbers(request: ChatCompletionRequest) -> None:
     """Raises InvalidRequest for 1e999 and the like, which are infinite once they are read."""
     free = {
-        "messages": [m.content for m in request.messages if isinstance(m.content, list)],
+        "messages": [m.to_dict() for m in request.messages if not _is_text(m)],
         "metadata": request.metadata,
+        "tools": [tool.to_dict() for tool in request.tools or ()],
+        **{param: getattr(request, param) for param in _FREE},
     }
     for param, values in free.items():
         try:
             json.dumps(values or None, allow_nan=False)
         except ValueError:
-            sentence = f"{param} hold a number that is too large"
+            sentence = f"there is a number in {param} that is too large"
             raise InvalidRequest(sentence, "invalid_value", param) from None
+
+
+def _is_text(message: Message) -> bool:
+    """Whether there is nothing in a message that could hold a number."""
+    return isinstance(message.content, str) and not message.tool_calls and not message.extra
 
 
 def _whole(turn: Turn, end: Event) -> tuple[int, object]:

@@ -1,0 +1,55 @@
+"""Values as JSON has them: points in time, and what each kind is called in messages."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from dateutil import parser as dateparser
+
+
+def parse_timestamp(value: Any) -> datetime:
+    """An aware datetime from ISO 8601 text; naive means UTC. Raises ValueError, TypeError."""
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str):
+        moment = _parse_text(value)
+    else:
+        raise TypeError(f"expected a timestamp, got {kind_of(value)}")
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+def _parse_text(text: str) -> datetime:
+    # fromisoformat is 30 times as fast as dateutil, and until Python 3.11 it knew neither "Z"
+    # nor fractions of any length; dateutil takes what it refuses.
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return dateparser.isoparse(text)
+
+
+def format_timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, with `Z`."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    try:
+        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        # An hour before the year 1, an hour after 9999: "for ever" in somebody's time zone.
+        return moment.isoformat()
+
+
+JSON_NAMES: dict[type[Any], str] = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    type(None): "null",
+}
+
+
+def kind_of(value: Any) -> str:
+    """What a value is in JSON's words."""
+    return JSON_NAMES.get(type(value), type(value).__name__)
