@@ -44,13 +44,12 @@ if TYPE_CHECKING:
         PlatformStats,
     )
 
-_COMPLETIONS = "/v1/chat/completions"
 _SESSIONS = "/atoms/chat/sessions"
 _AUDIT = "/api/v1/platform/audit"
 _ADMINS = "/api/v1/platform/admins"
 
 
-class ChatServerClient:
+class ChatServerClient(Completions):
     """A client of one chat server; also of any other server that speaks OpenAI's protocol.
 
     Use it as a context manager, or close it. It may be shared by threads.
@@ -129,143 +128,6 @@ class ChatServerClient:
     def __repr__(self) -> str:
         return f"<ChatServerClient {self._transport.settings.shown_url}>"
 
-    @overload
-    def create_completion(
-        self,
-        model: str,
-        messages: Messages,
-        temperature: float | None = 0.7,
-        max_tokens: int | None = 4000,
-        top_p: float | None = 1.0,
-        stream: Literal[False] = False,
-        user: str | None = None,
-        system_prompt: str | None = None,
-        *,
-        session_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        organization_id: str | None = None,
-        workflow: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        allowed_tools: Sequence[str] | None = None,
-        setting_sources: Sequence[str] | None = None,
-        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> ChatCompletionResponse: ...
-
-    @overload
-    def create_completion(
-        self,
-        model: str,
-        messages: Messages,
-        temperature: float | None = 0.7,
-        max_tokens: int | None = 4000,
-        top_p: float | None = 1.0,
-        *,
-        stream: Literal[True],
-        user: str | None = None,
-        system_prompt: str | None = None,
-        session_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        organization_id: str | None = None,
-        workflow: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        allowed_tools: Sequence[str] | None = None,
-        setting_sources: Sequence[str] | None = None,
-        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> CompletionStream: ...
-
-    @overload
-    def create_completion(
-        self,
-        model: str,
-        messages: Messages,
-        temperature: float | None = 0.7,
-        max_tokens: int | None = 4000,
-        top_p: float | None = 1.0,
-        stream: bool = False,
-        user: str | None = None,
-        system_prompt: str | None = None,
-        *,
-        session_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        organization_id: str | None = None,
-        workflow: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        allowed_tools: Sequence[str] | None = None,
-        setting_sources: Sequence[str] | None = None,
-        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> ChatCompletionResponse | CompletionStream: ...
-
-    def create_completion(
-        self,
-        model: str,
-        messages: Messages,
-        temperature: float | None = 0.7,
-        max_tokens: int | None = 4000,
-        top_p: float | None = 1.0,
-        stream: bool = False,
-        user: str | None = None,
-        system_prompt: str | None = None,
-        *,
-        session_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        organization_id: str | None = None,
-        workflow: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        allowed_tools: Sequence[str] | None = None,
-        setting_sources: Sequence[str] | None = None,
-        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> ChatCompletionResponse | CompletionStream:
-        """The model's answer to the messages: whole, or with stream=True as it arrives.
-
-        messages: Message objects, dicts, strings (said by the user), a mix of them, or one of
-        them alone. user: records the conversation in this user's history. session_id: continues
-        a recorded one; it is the `system_fingerprint` of an earlier answer. What is None is not
-        sent. The arguments behind `metadata` travel inside it and win over its own keys.
-
-        Raises BadRequestError with `param` for arguments that cannot be right (before anything is
-        sent: its `response` is None) and what the server answers otherwise.
-        """
-        request = models.ChatCompletionRequest(
-            model=arguments.text(model, "model"),
-            messages=arguments.read_messages(messages),
-            temperature=arguments.number(temperature, "temperature"),
-            max_tokens=arguments.number(max_tokens, "max_tokens"),
-            top_p=arguments.number(top_p, "top_p"),
-            stream=bool(stream),
-            user=arguments.optional_identifier(user, "user"),
-            system_prompt=arguments.optional_text(system_prompt, "system_prompt"),
-        )
-        explicit = {
-            "session_id": arguments.optional_identifier(session_id, "session_id"),
-            "organization_id": arguments.optional_identifier(organization_id, "organization_id"),
-            "workflow": arguments.optional_text(workflow, "workflow"),
-            "variables": variables,
-            "allowed_tools": allowed_tools,
-            "setting_sources": setting_sources,
-            "mcp_servers": mcp_servers,
-        }
-        request.metadata = arguments.metadata_of(metadata, explicit, request.user)
-        if stream:
-            return self._stream(request, options)
-        return self._transport.ask(
-            openai.read_completion, "POST", _COMPLETIONS, body=request, options=options
-        )
-
-    def resume_stream(self, cursor: str, **options: Unpack[CallOptions]) -> CompletionStream:
-        """The rest of a streamed answer behind `stream.cursor` of an earlier stream.
-
-        Its text is what comes behind the cursor; "<turn_id>:0" is the whole answer again. Raises
-        NotFoundError for a turn that is not known or not yours, APIStatusError 410 with the code
-        `resume_window_passed` when it is too late.
-        """
-        cursor = arguments.text(cursor, "cursor")
-        resume = Resumption(self._transport, _events_path, options, time.monotonic())
-        return CompletionStream(resume.open(cursor), resume, cursor=cursor)
-
     def list_models(self, **options: Unpack[CallOptions]) -> ModelsResponse:
         """The models that the server offers."""
         return self._transport.ask(
@@ -333,21 +195,6 @@ class ChatServerClient:
         }
         read = models.AuditLogResponse.from_dict
         return self._transport.ask(read, "GET", _AUDIT, query=query, options=options)
-
-    def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
-        begun_at = time.monotonic()
-        body = self._transport.open_stream(
-            "POST", _COMPLETIONS, body=request, options=options, begun_at=begun_at
-        )
-        resume = Resumption(self._transport, _events_path, options, begun_at)
-        return CompletionStream(body, resume, choices_asked=request.n or 1)
-
-
-def _events_path(cursor: str) -> str:
-    turn_id, _, seq = cursor.rpartition(":")
-    if not turn_id or not seq.isdecimal():
-        raise BadRequestError('cursor must look like "<turn_id>:<seq>"', param="cursor")
-    return f"{_COMPLETIONS}/{path_segment(turn_id, 'cursor')}/events"
 
 
 def create_client(

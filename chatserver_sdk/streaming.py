@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from ._wire import openai, sse
 from .exceptions import (
@@ -82,6 +82,7 @@ class CompletionStream(Generator[str, None, None]):
         self._closed = False
         self._closing = threading.Event()
         self._failure: ChatServerError | None = None
+        self._on_whole: Callable[[ChatCompletionResponse], None] | None = None
         self._reading = threading.Lock()
 
     @property
@@ -147,6 +148,10 @@ class CompletionStream(Generator[str, None, None]):
         else:
             self._body.shut()
 
+    def on_whole(self, tell: Callable[[ChatCompletionResponse], None]) -> None:
+        """Have `tell` called once, with the whole answer, when it was read to its end."""
+        self._on_whole = tell
+
     def response(self) -> ChatCompletionResponse:
         """The whole answer, read to its end if that has not happened yet.
 
@@ -208,8 +213,14 @@ class CompletionStream(Generator[str, None, None]):
             except (TransportError, DecodeError) as exc:
                 failure = exc
             if self._answer.is_whole:
-                raise StopIteration
+                self._end()
             self._take_up(failure)
+
+    def _end(self) -> NoReturn:
+        tell, self._on_whole = self._on_whole, None
+        if tell is not None:
+            tell(self._answer.response())
+        raise StopIteration
 
     def _take(self, event: sse.ServerSentEvent, pick: Callable[[str], T | None]) -> T | None:
         # What a server says behind [DONE] is no part of the answer.
@@ -310,7 +321,4 @@ def _seq(event_id: str, turn_id: str | None) -> int | None:
 
 
 def _events(body: Body) -> Iterator[sse.ServerSentEvent]:
-    kind = body.raw.headers.get("Content-Type") or ""
-    if kind.partition(";")[0].strip().lower() == "application/json":
-        return openai.events_of_whole(body.iter_bytes())
-    return sse.iter_events(body.iter_bytes())
+    return openai.events_of(body.raw.headers.get("Content-Type"), body.iter_bytes())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chatserver_sdk.models import Model
 
 _KEYED = frozenset({"POST", "PATCH"})
+_WITH_BODY = _KEYED | {"PUT"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Call:
         is_stream: bool = False,
     ) -> Call:
         """A call with everything that the settings add. Raises BadRequestError."""
-        content = _encode(body, settings.body)
+        has_body = body is not None or method in _WITH_BODY
+        content = _encode(body, settings.body) if has_body else None
         sent = {
             "Accept": "text/event-stream" if is_stream else "application/json",
             # Minted once: a server that knows the key does the work of all attempts once.

@@ -1,0 +1,271 @@
+"""Completions: create_completion and what belongs to it, as the part of the client that asks models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from . import _arguments as arguments
+from . import models
+from ._options import DEFAULT_MAX_TOKENS, CompletionOptions
+from ._transport import CallOptions, Transport, path_segment
+from ._transport.resuming import Resumption
+from ._wire import openai, structured
+from .conversation import Conversation
+from .exceptions import BadRequestError, DecodeError
+from .streaming import CompletionStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._arguments import Messages
+    from .models import ChatCompletionRequest, ChatCompletionResponse
+
+    class CompletionCall(CompletionOptions, CallOptions, total=False):
+        """What create_completion takes by name beside its own arguments."""
+
+    class CompletionArguments(CompletionCall, total=False):
+        """What create_completion takes by name, its own arguments included."""
+
+        temperature: float | None
+        max_tokens: int | None
+        top_p: float | None
+        user: str | None
+        system_prompt: str | None
+        session_id: str | None
+        metadata: Mapping[str, Any] | None
+        organization_id: str | None
+        workflow: str | None
+        variables: Mapping[str, Any] | None
+        allowed_tools: Sequence[str] | None
+        setting_sources: Sequence[str] | None
+        mcp_servers: Mapping[str, Any] | Sequence[Any] | None
+
+
+T = TypeVar("T")
+
+_PATH = "/v1/chat/completions"
+_OF_ANY_CALL = CallOptions.__optional_keys__
+
+
+class Completions:
+    """The calls that ask a model; ChatServerClient has them."""
+
+    _transport: Transport
+
+    @overload
+    def create_completion(
+        self,
+        model: str,
+        messages: Messages,
+        temperature: float | None = 0.7,
+        max_tokens: int | None = DEFAULT_MAX_TOKENS,
+        top_p: float | None = 1.0,
+        stream: Literal[False] = False,
+        user: str | None = None,
+        system_prompt: str | None = None,
+        *,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        organization_id: str | None = None,
+        workflow: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        allowed_tools: Sequence[str] | None = None,
+        setting_sources: Sequence[str] | None = None,
+        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CompletionCall],
+    ) -> ChatCompletionResponse: ...
+
+    @overload
+    def create_completion(
+        self,
+        model: str,
+        messages: Messages,
+        temperature: float | None = 0.7,
+        max_tokens: int | None = DEFAULT_MAX_TOKENS,
+        top_p: float | None = 1.0,
+        *,
+        stream: Literal[True],
+        user: str | None = None,
+        system_prompt: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        organization_id: str | None = None,
+        workflow: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        allowed_tools: Sequence[str] | None = None,
+        setting_sources: Sequence[str] | None = None,
+        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CompletionCall],
+    ) -> CompletionStream: ...
+
+    @overload
+    def create_completion(
+        self,
+        model: str,
+        messages: Messages,
+        temperature: float | None = 0.7,
+        max_tokens: int | None = DEFAULT_MAX_TOKENS,
+        top_p: float | None = 1.0,
+        stream: bool = False,
+        user: str | None = None,
+        system_prompt: str | None = None,
+        *,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        organization_id: str | None = None,
+        workflow: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        allowed_tools: Sequence[str] | None = None,
+        setting_sources: Sequence[str] | None = None,
+        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CompletionCall],
+    ) -> ChatCompletionResponse | CompletionStream: ...
+
+    def create_completion(
+        self,
+        model: str,
+        messages: Messages,
+        temperature: float | None = 0.7,
+        max_tokens: int | None = DEFAULT_MAX_TOKENS,
+        top_p: float | None = 1.0,
+        stream: bool = False,
+        user: str | None = None,
+        system_prompt: str | None = None,
+        *,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        organization_id: str | None = None,
+        workflow: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        allowed_tools: Sequence[str] | None = None,
+        setting_sources: Sequence[str] | None = None,
+        mcp_servers: Mapping[str, Any] | Sequence[Any] | None = None,
+        **options: Unpack[CompletionCall],
+    ) -> ChatCompletionResponse | CompletionStream:
+        """The model's answer to the messages: whole, or with stream=True as it arrives.
+
+        messages: Message objects, dicts, strings (said by the user), a mix of them, or one of
+        them alone. user: records the conversation in this user's history. session_id: continues
+        a recorded one; it is the `system_fingerprint` of an earlier answer. What is None is not
+        sent. The arguments behind `metadata` travel inside it and win over its own keys.
+
+        Raises BadRequestError with `param` for arguments that cannot be right (before anything is
+        sent: its `response` is None) and what the server answers otherwise.
+        """
+        request = models.ChatCompletionRequest(
+            model=arguments.text(model, "model"),
+            messages=arguments.read_messages(messages),
+            temperature=arguments.number(temperature, "temperature"),
+            max_tokens=arguments.number(max_tokens, "max_tokens"),
+            top_p=arguments.number(top_p, "top_p"),
+            stream=bool(stream),
+            user=arguments.optional_identifier(user, "user"),
+            system_prompt=arguments.optional_text(system_prompt, "system_prompt"),
+        )
+        explicit = {
+            "session_id": arguments.optional_identifier(session_id, "session_id"),
+            "organization_id": arguments.optional_identifier(organization_id, "organization_id"),
+            "workflow": arguments.optional_text(workflow, "workflow"),
+            "variables": variables,
+            "allowed_tools": allowed_tools,
+            "setting_sources": setting_sources,
+            "mcp_servers": mcp_servers,
+        }
+        request.metadata = arguments.metadata_of(metadata, explicit, request.user)
+        wanted: Any = {key: options[key] for key in options if key not in _OF_ANY_CALL}
+        arguments.set_options(request, wanted)
+        of_call: Any = {key: options[key] for key in options if key in _OF_ANY_CALL}
+        if stream:
+            return self._stream(request, of_call)
+        return self._transport.ask(
+            openai.read_completion, "POST", _PATH, body=request, options=of_call
+        )
+
+    def parse_completion(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        into: type[T],
+        **options: Unpack[CompletionArguments],
+    ) -> T:
+        """The answer as an instance of a dataclass, a TypedDict or a pydantic model.
+
+        The model is asked for JSON of this form (a `response_format` of your own wins), and what
+        it says is checked. The other arguments are create_completion's.
+
+        Raises BadRequestError for a class that JSON cannot say, DecodeError for an answer that
+        does not fit, for a refusal, and for one that was cut off; its `response` is the answer.
+        """
+        form = {"response_format": structured.response_format_for(into), **options}
+        answer = self.create_completion(model, messages, stream=False, **form)  # type: ignore[arg-type]
+        try:
+            return structured.read_instance(into, _only_text(answer))
+        except DecodeError as exc:
+            exc.response, exc.request_id = answer.raw, answer.raw and answer.raw.request_id
+            raise
+
+    def conversation(
+        self,
+        model: str,
+        *,
+        user: str | None = None,
+        session_id: str | None = None,
+        system_prompt: str | None = None,
+        **options: Unpack[CompletionArguments],
+    ) -> Conversation:
+        """A dialogue that remembers what was said; the options hold for each of its questions.
+
+        user: records it on the server, so that `session_id`, the conversation's id, continues it
+        in another process.
+        """
+        return Conversation(
+            self,
+            model,
+            user=user,
+            session_id=session_id,
+            system_prompt=system_prompt,
+            options=options,
+        )
+
+    def resume_stream(self, cursor: str, **options: Unpack[CallOptions]) -> CompletionStream:
+        """The rest of a streamed answer behind `stream.cursor` of an earlier stream.
+
+        Its text is what comes behind the cursor; "<turn_id>:0" is the whole answer again. Raises
+        NotFoundError for a turn that is not known or not yours, APIStatusError 410 with the code
+        `resume_window_passed` when it is too late.
+        """
+        cursor = arguments.text(cursor, "cursor")
+        resume = Resumption(self._transport, _events_path, options, time.monotonic())
+        return CompletionStream(resume.open(cursor), resume, cursor=cursor)
+
+    def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
+        begun_at = time.monotonic()
+        body = self._transport.open_stream(
+            "POST", _PATH, body=request, options=options, begun_at=begun_at
+        )
+        resume = Resumption(self._transport, _events_path, options, begun_at)
+        return CompletionStream(body, resume, choices_asked=request.n or 1)
+
+
+def _only_text(answer: ChatCompletionResponse) -> str:
+    """What the first choice says. Raises DecodeError where it says nothing, or not all of it."""
+    if not answer.choices:
+        raise DecodeError("the answer has no choice")
+    choice = answer.choices[0]
+    if choice.message.refusal:
+        raise DecodeError(f"the model refused: {choice.message.refusal}")
+    if choice.finish_reason in ("length", "content_filter", "cancelled"):
+        raise DecodeError(f"the answer is not whole: it ended with {choice.finish_reason!r}")
+    if not choice.message.text:
+        raise DecodeError(f"the answer has no text; it ended with {choice.finish_reason!r}")
+    return choice.message.text
+
+
+def _events_path(cursor: str) -> str:
+    turn_id, _, seq = cursor.rpartition(":")
+    if not turn_id or not seq.isdecimal():
+        raise BadRequestError('cursor must look like "<turn_id>:<seq>"', param="cursor")
+    return f"{_PATH}/{path_segment(turn_id, 'cursor')}/events"
