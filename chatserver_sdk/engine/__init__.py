@@ -5,6 +5,7 @@ from .chat import ChatService as ChatService
 from .errors import (
     EngineError as EngineError,
     Forbidden as Forbidden,
+    Gone as Gone,
     InvalidRequest as InvalidRequest,
     ShuttingDown as ShuttingDown,
     Unauthenticated as Unauthenticated,

@@ -18,8 +18,8 @@ from chatserver_sdk.models import (
 )
 from chatserver_sdk.storage.turns import TurnPlan
 
-from . import clock
 from .errors import Forbidden, InvalidRequest
+from .turn import Turn
 
 # Keys of a request's metadata that have a meaning; the others are kept with the session.
 _MEANT = {
@@ -73,10 +73,10 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
     return Asked(request, principal, agent, user_id, session_id, given is not None, question)
 
 
-def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
+def plan(asked: Asked, turn: Turn, context_size: int) -> TurnPlan:
     """What is to be stored of it before the agent runs."""
     assert asked.user_id is not None
-    now = clock.now()
+    now = turn.started_at
     metadata = asked.request.metadata or {}
     session = ChatSessionSummary(
         id=asked.session_id,
@@ -91,7 +91,7 @@ def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
         metadata={key: value for key, value in metadata.items() if key not in _MEANT},
     )
     return TurnPlan(
-        turn_id=turn_id,
+        turn_id=turn.id,
         session=session,
         principal_id=asked.principal.id,
         sent=asked.request.messages,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary, Message, UsageInfo
-from chatserver_sdk.models.events import Event, encode_log
+from chatserver_sdk.models.events import Event, decode_log, encode_log
 
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound
@@ -56,6 +56,46 @@ class TurnEnd:
     usage: UsageInfo = field(default_factory=UsageInfo)
     answer: ChatMessageRecord | None = None
     log: Sequence[Event] = ()
+
+
+@dataclass(frozen=True)
+class StoredTurn:
+    """What is known of a turn, its log aside."""
+
+    id: str
+    session_id: str
+    user_id: str
+    principal_id: str
+    model: str
+    state: str
+    started_at: datetime
+
+
+_TURN = (
+    select(
+        turns.c.id,
+        turns.c.session_id,
+        sessions.c.user_id,
+        turns.c.principal_id,
+        turns.c.model,
+        turns.c.state,
+        turns.c.started_at,
+    )
+    .join(sessions, sessions.c.id == turns.c.session_id)
+    .where(turns.c.id == bindparam("turn_id"))
+)
+
+
+def find_turn(connection: Connection, turn_id: str) -> StoredTurn | None:
+    """The turn, whoever's it is; None where there is none."""
+    row = connection.execute(_TURN, {"turn_id": turn_id}).one_or_none()
+    return None if row is None else StoredTurn(**row._mapping)
+
+
+def read_log(connection: Connection, turn_id: str) -> list[Event]:
+    """What a turn said; nothing where its log is not kept. Raises DecodeError."""
+    events = select(turn_logs.c.events).where(turn_logs.c.turn_id == turn_id)
+    return decode_log(connection.scalar(events) or [])
 
 
 def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> BegunTurn:

@@ -51,7 +51,7 @@ class Completions:
         principal = await self._services.principal(Headers(scope=scope))
         request = decode_request(await read_body(receive))
         turn = await self._services.chat.ask(request, principal)
-        headers = {"x-session-id": turn.session_id, "x-turn-id": turn.id}
+        headers = headers_of(turn)
         with self._services.chat.reading(turn):
             if request.stream:
                 await send_events(turn, Chunks(turn), headers, receive, send)
@@ -77,6 +77,10 @@ class Chunks:
             yield sse.encode_event(data, id=event_id)
         if isinstance(event, TERMINAL) and not isinstance(event, TurnFailed):
             yield sse.encode_event(openai.DONE, id=event_id)
+
+    def ending(self, event: Event) -> Iterable[bytes]:
+        """What says that there is no more: of a turn's last event, its last part."""
+        return list(self(event))[-1:]
 
 
 def decode_request(body: bytes) -> ChatCompletionRequest:
@@ -118,6 +122,11 @@ def _check_numbers(request: ChatCompletionRequest) -> None:
         except ValueError:
             sentence = f"{param} hold a number that is too large"
             raise InvalidRequest(sentence, "invalid_value", param) from None
+
+
+def headers_of(turn: Turn) -> dict[str, str]:
+    """What every answer says of its turn before the first event."""
+    return {"x-session-id": turn.session_id, "x-turn-id": turn.id}
 
 
 def _whole(turn: Turn, end: Event) -> tuple[int, object]:
