@@ -1,5 +1,7 @@
 """The chat engine without HTTP: sessions, turns, keys, administration."""
 
+from chatserver_sdk.storage.idempotency import Key as Key
+
 from .catalogue import Catalogue as Catalogue
 from .chat import ChatService as ChatService
 from .errors import (

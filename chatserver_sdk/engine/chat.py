@@ -26,12 +26,14 @@ from chatserver_sdk.models.events import (
     TurnStarted,
     Usage,
 )
-from chatserver_sdk.storage import NotFound, Store, sessions, turns
+from chatserver_sdk.storage import NotFound, Store, idempotency, sessions, turns
+from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
 from . import clock, replay
-from .asking import Asked, plan, resolve
+from .asking import Asked, again, plan, resolve
 from .catalogue import Catalogue
-from .errors import Forbidden, ShuttingDown
+from .errors import Forbidden, Gone, ShuttingDown
+from .idempotency import IdempotencyKeys, in_progress
 from .outcome import Outcome, answer_of, count, end_of
 from .shelf import Shelf
 from .speaking import run_agent
@@ -40,6 +42,10 @@ from .turn import CANCELLED, FAILED, Turn
 
 _log = logging.getLogger(__name__)
 
+# Where others take and free one key meanwhile.
+_MOST_ATTEMPTS = 3
+# More than are taken between two sweeps, so that what has piled up is worked off.
+_KEYS_A_SWEEP = 1000
 # How long an agent may take to stop; a process that ends cannot wait for one that never does.
 _PATIENCE = 5.0
 
@@ -61,36 +67,78 @@ class ChatService:
         self._context_size = context_size
         self._patience = patience
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
-        self._shelf = Shelf(resume_window, self._stop)
+        self._shelf = Shelf(resume_window, self._let_go)
+        self._keys = IdempotencyKeys()
         self._unstored: dict[str, turns.TurnEnd] = {}
         self._closing = False
 
     async def start(self) -> None:
         """Settle what a process that died has left behind."""
         await self._store.write(turns.interrupt_running, clock.now())
+        await self._sweep()
 
-    async def ask(self, request: ChatCompletionRequest, principal: Principal) -> Turn:
+    async def ask(
+        self, request: ChatCompletionRequest, principal: Principal, key: Key | None = None
+    ) -> Turn:
         """Begin a turn; its question is stored when this returns.
 
-        Raises the engine's errors, and the store's: NotFound for another user's session, Conflict
-        while one of the session's turns runs.
+        key: the turn that was begun with it before is given again, unless that failed (>= 500).
+        Raises the engine's errors, Gone where that turn is no longer known, and the store's:
+        NotFound for another user's session, Conflict while one of the session's turns runs and
+        for a key of another request.
         """
         if self._closing:
             raise _shutting_down()
         asked = resolve(request, principal, self._catalogue.find(request.model))
         if asked.user_id is None and asked.names_session:
             await self._check_nobodys(asked.session_id)
+        if key is None:
+            return await self._begin(asked)
+        async with self._keys.alone(key):
+            if self._keys.is_time_to_sweep():
+                await self._sweep()
+            return await self._ask_once(asked, key)
+
+    async def _ask_once(self, asked: Asked, key: Key) -> Turn:
+        claim = Claim(key)
+        for _ in range(_MOST_ATTEMPTS):
+            try:
+                return await self._begin(asked, claim)
+            except KeyTaken as taken:
+                earlier = taken.earlier
+            turn = await self._find_earlier(earlier.turn_id or "")
+            if turn is None or not turn.may_be_repeated:
+                return self._again(turn, earlier, key)
+            is_same = earlier.body_hash == key.body_hash
+            claim = Claim(key, turn.id, is_same)
+            asked = again(asked, turn) if is_same else asked
+        raise in_progress()
+
+    async def _find_earlier(self, turn_id: str) -> Turn | None:
+        return self._shelf.find(turn_id) or await replay.find_earlier(self._store, turn_id)
+
+    def _again(self, turn: Turn | None, earlier: Taken, key: Key) -> Turn:
+        check_same(earlier, key)
+        if turn is None:
+            raise Gone(
+                "this idempotency key was used, and its answer is not kept any longer;"
+                " take a new key to ask again",
+                "idempotent_answer_gone",
+            )
+        return self._shelf.put(turn)
+
+    async def _begin(self, asked: Asked, claim: Claim | None = None) -> Turn:
         turn = Turn(
             str(uuid4()),
             session_id=asked.session_id,
-            model=request.model,
+            model=asked.request.model,
             user_id=asked.user_id,
-            principal_id=principal.id,
+            principal_id=asked.principal.id,
         )
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # In a task of its own from the first write on: a caller that is cancelled in between
         # must not leave a turn behind that runs for ever.
-        self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun))
+        self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun, claim))
         self._tasks[turn].add_done_callback(lambda _: self._forget(turn, begun))
         try:
             await begun
@@ -193,10 +241,12 @@ class ChatService:
         if not turn.is_ending and (task := self._tasks.get(turn)) is not None:
             task.cancel()
 
-    async def _conduct(self, turn: Turn, asked: Asked, begun: asyncio.Future[None]) -> None:
+    async def _conduct(
+        self, turn: Turn, asked: Asked, begun: asyncio.Future[None], claim: Claim | None
+    ) -> None:
         """A turn from its first write to its last."""
         try:
-            context, next_index = await self._open(turn, asked)
+            context, next_index = await self._open(turn, asked, claim)
         except Exception as exc:
             # Whatever it is, it is the asker's answer.
             if not begun.cancelled():
@@ -218,13 +268,38 @@ class ChatService:
             outcome.event.usage = outcome.usage
         await self._settle(turn, outcome, answer_of(turn, outcome, text, next_index))
 
-    async def _open(self, turn: Turn, asked: Asked) -> tuple[list[Message], int]:
+    async def _open(
+        self, turn: Turn, asked: Asked, claim: Claim | None
+    ) -> tuple[list[Message], int]:
+        if claim is not None:
+            self._keys.check_free(claim)
         if not turn.is_stored:
+            await self._take_key(turn, claim)
             return list(asked.request.messages), 0
         await self._store_late()
-        planned = plan(asked, turn, self._context_size)
+        planned = plan(asked, turn, self._context_size, claim)
         begun = await self._store.write(turns.begin, planned, choose_new)
+        if claim is not None:
+            self._keys.forget(claim.key, claim.freed_by)
         return begun.context, begun.next_index
+
+    async def _take_key(self, turn: Turn, claim: Claim | None) -> None:
+        """Have the key stand for a turn that is not stored. Raises KeyTaken."""
+        if claim is None:
+            return
+        # A turn with a user may have it.
+        await self._store.read(idempotency.check_free, claim, turn.started_at)
+        turn.key = claim.key
+        self._keys.remember(claim.key, turn.id)
+
+    def _let_go(self, turn: Turn) -> None:
+        self._stop(turn)
+        # The key of one that failed is free; once it is forgotten nobody could tell.
+        if turn.key is not None and turn.may_be_repeated:
+            self._keys.forget(turn.key, turn.id)
+
+    async def _sweep(self) -> None:
+        await self._store.write(idempotency.delete_expired, clock.now(), _KEYS_A_SWEEP)
 
     def _stopped(self) -> Outcome:
         if self._closing:

@@ -6,11 +6,12 @@ import logging
 
 from chatserver_sdk.exceptions import DecodeError
 from chatserver_sdk.models import Principal
-from chatserver_sdk.models.events import TERMINAL
+from chatserver_sdk.models.events import TERMINAL, TurnFailed
 from chatserver_sdk.storage import NotFound, Store, turns
 
 from .errors import Gone
-from .turn import Turn
+from .idempotency import in_progress
+from .turn import FAILED, INTERRUPTED, RUNNING, Turn
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,24 @@ async def read_again(store: Store, stored: turns.StoredTurn) -> Turn | None:
         return None
     turn = _without_log(stored)
     turn.publish(events)
+    return turn
+
+
+async def find_earlier(store: Store, turn_id: str) -> Turn | None:
+    """The turn with its log, whoever's it is; None where there is nothing left to read.
+
+    One that broke off with its process, or that failed in a full store, failed: it may be asked
+    again. Raises Conflict for one that runs, since it does not run here.
+    """
+    stored = await store.read(turns.find_turn, turn_id)
+    if stored is None or (turn := await read_again(store, stored)) is not None:
+        return turn if stored else None
+    if stored.state == RUNNING:
+        raise in_progress()
+    if stored.state not in (FAILED, INTERRUPTED):
+        return None
+    turn = _without_log(stored)
+    turn.emit(TurnFailed("the answer broke off", INTERRUPTED, 503))
     return turn
 
 

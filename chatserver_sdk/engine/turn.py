@@ -20,12 +20,15 @@ from chatserver_sdk.models.events import (
     Usage,
 )
 
+from chatserver_sdk.storage.idempotency import Key
+
 from . import clock
 
 RUNNING = "running"
 COMPLETED = "completed"
 CANCELLED = "cancelled"
 FAILED = "failed"
+INTERRUPTED = "interrupted"
 
 
 class Turn:
@@ -49,6 +52,7 @@ class Turn:
         self.started_at = started_at or clock.now()
         self.state = RUNNING
         self.log: list[Event] = []
+        self.key: Key | None = None
         self.length = 0
         self.readers = 0
         self.resting_weight = 0
@@ -74,6 +78,11 @@ class Turn:
     def ending(self) -> Event | None:
         """The event that ended it; None while it runs."""
         return None if self.state == RUNNING else self.log[-1]
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it failed for no fault of the question: asked again, it may succeed."""
+        return isinstance(self.ending, TurnFailed) and self.ending.status >= 500
 
     @property
     def text(self) -> str:

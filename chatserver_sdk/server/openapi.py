@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from chatserver_sdk.models.completions import ChatCompletionRequest, ChatCompletionResponse
 
+from .bodies import IDEMPOTENCY_KEY
 from .routes import resume
 from .routes.completions import PATH
 
@@ -46,6 +47,7 @@ def _operation(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any
         " server-sent events, `data: [DONE]` last.",
         "operationId": "create_completion",
         "security": [{"HTTPBearer": []}],
+        "parameters": [IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
         "responses": {
             "200": {
@@ -59,7 +61,11 @@ def _operation(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any
             "401": {"description": "No valid API key."},
             "403": {"description": "The key may not act for this user."},
             "404": {"description": "No such model, or another user's session."},
-            "409": {"description": "An answer is still being given in this session."},
+            "409": {
+                "description": "An answer is still being given in this session, or the"
+                " Idempotency-Key is another request's."
+            },
+            "410": {"description": "What this Idempotency-Key stands for is not kept any longer."},
             "503": {"description": "The store is not there, or the server is stopping."},
         },
     }

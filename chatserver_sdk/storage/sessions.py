@@ -76,13 +76,24 @@ def count_said(connection: Connection, session_id: str) -> int:
 
 
 def list_messages(
-    connection: Connection, session_id: str, *, last: int | None = None
+    connection: Connection,
+    session_id: str,
+    *,
+    last: int | None = None,
+    turn_id: str | None = None,
+    without: str | None = None,
 ) -> list[Message]:
-    """What was said in the session, oldest first, as agents see it; only the last ones if asked."""
+    """What was said in the session, oldest first, as agents see it; only the last ones if asked,
+    only those of one turn, or those of all turns without one."""
     parameters = {"session_id": session_id}
+    wanted = _TRANSCRIPT
+    if turn_id is not None:
+        wanted = wanted.where(messages.c.turn_id == turn_id)
+    if without is not None:
+        wanted = wanted.where(messages.c.turn_id.is_distinct_from(without))
     if last is None:
-        return [_message(row) for row in connection.execute(_TRANSCRIPT, parameters)]
-    latest = _TRANSCRIPT.order_by(None).order_by(messages.c.message_index.desc()).limit(last)
+        return [_message(row) for row in connection.execute(wanted, parameters)]
+    latest = wanted.order_by(None).order_by(messages.c.message_index.desc()).limit(last)
     return [_message(row) for row in connection.execute(latest, parameters)][::-1]
 
 

@@ -151,6 +151,21 @@ messages = Table(
     UniqueConstraint("session_id", "message_index", name="uq_messages_place"),
 )
 
+# What a request stands for that may be sent again: a turn (which may be deleted before its key),
+# or an answer with its status.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("principal_id", String(64), primary_key=True),
+    Column("route", String(32), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("body_hash", String(64), nullable=False),
+    Column("turn_id", String(36)),
+    Column("status", Integer),
+    Column("answer", _JSON),
+    Column("created_at", Timestamp, nullable=False, index=True),
+)
+
 # Who keys and rights belong to.
 principals = Table(
     "principals",

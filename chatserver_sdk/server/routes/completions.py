@@ -19,7 +19,7 @@ from chatserver_sdk.models._rules import Between
 from chatserver_sdk.models.completions import ChatCompletionRequest, content_problem
 from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
 
-from ..bodies import read_body
+from ..bodies import idempotency_key, read_body
 from ..errors import RequestRefused, invalid_request, json_response
 from ..services import Services
 from ..streaming import read_end, send_events
@@ -48,9 +48,12 @@ class Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise RequestRefused(405, f"{scope['method']} is not possible here; POST", Allow="POST")
-        principal = await self._services.principal(Headers(scope=scope))
-        request = decode_request(await read_body(receive))
-        turn = await self._services.chat.ask(request, principal)
+        sent = Headers(scope=scope)
+        principal = await self._services.principal(sent)
+        body = await read_body(receive)
+        key = idempotency_key(sent, principal, "completions", body)
+        request = decode_request(body)
+        turn = await self._services.chat.ask(request, principal, key)
         headers = headers_of(turn)
         with self._services.chat.reading(turn):
             if request.stream:

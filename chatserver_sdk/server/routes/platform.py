@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from chatserver_sdk.models import (
     AdminListResponse,
@@ -14,6 +14,7 @@ from chatserver_sdk.models import (
     PlatformStats,
 )
 
+from ..bodies import IDEMPOTENCY_KEY, idempotency_key
 from ..errors import json_response
 from .access import Admin, Server
 
@@ -32,10 +33,16 @@ async def list_admins(server: Server, admin: Admin) -> Response:
     return json_response(200, (await server.platform.list_admins()).to_dict())
 
 
-@router.post("/admins", status_code=201, response_model=AdminResponse)
-async def add_admin(server: Server, admin: Admin, request: AdminRequest) -> Response:
+@router.post(
+    "/admins",
+    status_code=201,
+    response_model=AdminResponse,
+    openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+)
+async def add_admin(server: Server, admin: Admin, request: AdminRequest, sent: Request) -> Response:
     """Make somebody an administrator. 409 if they are one."""
-    return json_response(201, (await server.platform.add_admin(request, admin)).to_dict())
+    key = idempotency_key(sent.headers, admin, "admins", await sent.body())
+    return json_response(*await server.platform.add_admin_once(request, admin, key))
 
 
 # "path", because an address may hold a slash.
