@@ -1,5 +1,6 @@
 """The chat engine without HTTP: sessions, turns, keys, administration."""
 
+from chatserver_sdk.storage.audit import AuditFilters as AuditFilters
 from chatserver_sdk.storage.idempotency import Key as Key
 
 from .catalogue import Catalogue as Catalogue

@@ -29,7 +29,7 @@ from chatserver_sdk.models.events import (
 from chatserver_sdk.storage import NotFound, Store, idempotency, sessions, turns
 from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
-from . import clock, replay
+from . import clock, lists, replay
 from .asking import Asked, again, plan, resolve
 from .catalogue import Catalogue
 from .errors import Forbidden, Gone, ShuttingDown
@@ -181,6 +181,17 @@ class ChatService:
             sessions.list_sessions, user_id, page=page, page_size=page_size
         )
         return ChatSessionListResponse(found, total, page, page_size, page * page_size < total)
+
+    async def list_sessions_from(
+        self, principal: Principal, user_id: str, *, cursor: str, page_size: int
+    ) -> ChatSessionListResponse:
+        """A user's sessions behind a cursor (empty: all), the one that was opened last first.
+
+        Whatever happens meanwhile, following next_cursor gives each session once. Raises
+        InvalidRequest for what is no cursor of this list.
+        """
+        self._check_may_read(principal, user_id)
+        return await lists.sessions_from(self._store, user_id, cursor, page_size)
 
     async def get_session(
         self, principal: Principal, session_id: str, user_id: str

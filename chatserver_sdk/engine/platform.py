@@ -17,7 +17,7 @@ from chatserver_sdk.models import (
 from chatserver_sdk.storage import Store, admins, audit, idempotency, statistics
 from chatserver_sdk.storage.idempotency import Key
 
-from . import clock
+from . import clock, lists
 from .catalogue import Catalogue
 from .errors import InvalidRequest
 
@@ -81,7 +81,18 @@ class PlatformService:
         await self._store.write(admins.remove_admin, email=email, by=by.label, now=clock.now())
         return AdminResponse("removed", email)
 
-    async def audit_log(self, limit: int, offset: int) -> AuditLogResponse:
+    async def audit_log(
+        self, limit: int, offset: int, filters: audit.AuditFilters = audit.AuditFilters()
+    ) -> AuditLogResponse:
         """A page of the audit log, newest first."""
-        entries = await self._store.read(audit.list_entries, limit=limit, offset=offset)
+        entries = await self._store.read(
+            audit.list_entries, limit=limit, offset=offset, filters=filters
+        )
         return AuditLogResponse(entries, len(entries), limit, offset)
+
+    async def audit_log_from(
+        self, limit: int, cursor: str, filters: audit.AuditFilters = audit.AuditFilters()
+    ) -> AuditLogResponse:
+        """The audit log behind a cursor (empty: all), newest first; no entry is lost or repeated
+        where others are written meanwhile. Raises InvalidRequest for what is no cursor of it."""
+        return await lists.audit_from(self._store, filters, cursor, limit)

@@ -1,4 +1,4 @@
-"""Idempotency keys, so that what is sent twice is done once.
+"""Idempotency keys, so that what is sent twice is done once; indexes for lists that lose nothing.
 
 Revision ID: 0002
 Revises: 0001
@@ -31,3 +31,13 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False
     )
+    op.create_index("ix_sessions_opened", "sessions", ["user_id", "created_at", "id"], unique=False)
+    for name, column in (
+        ("user", "user_id"),
+        ("org", "org_id"),
+        ("action", "action"),
+        ("resource", "resource"),
+        ("resource_id", "resource_id"),
+        ("timestamp", "timestamp"),
+    ):
+        op.create_index(f"ix_audit_entries_{name}", "audit_entries", [column, "seq"], unique=False)
