@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -249,6 +250,18 @@ def integer(value: object, param: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong(param, "a whole number", value)
     return value
+
+
+def moment(value: object, param: str) -> datetime | None:
+    """An aware time from ISO text or a datetime, or None. Raises BadRequestError."""
+    if value is None:
+        return None
+    from .models._values import parse_timestamp  # the models are loaded at the first call
+
+    try:
+        return parse_timestamp(value)
+    except (TypeError, ValueError) as exc:
+        raise _wrong(param, "a datetime or ISO 8601 text", value) from exc
 
 
 def _wrong(param: str, expected: str, value: object) -> BadRequestError:

@@ -25,15 +25,12 @@ if TYPE_CHECKING:
     class CompletionCall(CompletionOptions, CallOptions, total=False):
         """What create_completion takes by name beside its own arguments."""
 
-    class CompletionArguments(CompletionCall, total=False):
-        """What create_completion takes by name, its own arguments included."""
+    class ConversationOptions(CompletionCall, total=False):
+        """What may hold for every question of a conversation."""
 
         temperature: float | None
         max_tokens: int | None
         top_p: float | None
-        user: str | None
-        system_prompt: str | None
-        session_id: str | None
         metadata: Mapping[str, Any] | None
         organization_id: str | None
         workflow: str | None
@@ -41,6 +38,13 @@ if TYPE_CHECKING:
         allowed_tools: Sequence[str] | None
         setting_sources: Sequence[str] | None
         mcp_servers: Mapping[str, Any] | Sequence[Any] | None
+
+    class CompletionArguments(ConversationOptions, total=False):
+        """What create_completion takes by name, its own arguments included."""
+
+        user: str | None
+        system_prompt: str | None
+        session_id: str | None
 
 
 T = TypeVar("T")
@@ -174,9 +178,8 @@ class Completions:
             "mcp_servers": mcp_servers,
         }
         request.metadata = arguments.metadata_of(metadata, explicit, request.user)
-        wanted: Any = {key: options[key] for key in options if key not in _OF_ANY_CALL}
+        of_call, wanted = _split(options)
         arguments.set_options(request, wanted)
-        of_call: Any = {key: options[key] for key in options if key in _OF_ANY_CALL}
         if stream:
             return self._stream(request, of_call)
         return self._transport.ask(
@@ -199,12 +202,14 @@ class Completions:
         Raises BadRequestError for a class that JSON cannot say, DecodeError for an answer that
         does not fit, for a refusal, and for one that was cut off; its `response` is the answer.
         """
-        form = {"response_format": structured.response_format_for(into), **options}
-        answer = self.create_completion(model, messages, stream=False, **form)  # type: ignore[arg-type]
+        form = structured.response_format_for(into)
+        asked: Any = {"response_format": form, **options}
+        answer: ChatCompletionResponse = self.create_completion(model, messages, **asked)
         try:
             return structured.read_instance(into, _only_text(answer))
         except DecodeError as exc:
-            exc.response, exc.request_id = answer.raw, answer.raw and answer.raw.request_id
+            exc.response = answer.raw
+            exc.request_id = answer.raw.request_id if answer.raw else None
             raise
 
     def conversation(
@@ -214,7 +219,7 @@ class Completions:
         user: str | None = None,
         session_id: str | None = None,
         system_prompt: str | None = None,
-        **options: Unpack[CompletionArguments],
+        **options: Unpack[ConversationOptions],
     ) -> Conversation:
         """A dialogue that remembers what was said; the options hold for each of its questions.
 
@@ -248,6 +253,12 @@ class Completions:
         )
         resume = Resumption(self._transport, _events_path, options, begun_at)
         return CompletionStream(body, resume, choices_asked=request.n or 1)
+
+
+def _split(options: Mapping[str, Any]) -> tuple[CallOptions, dict[str, Any]]:
+    """What any call takes, and what only a completion does."""
+    of_call: Any = {key: options[key] for key in options if key in _OF_ANY_CALL}
+    return of_call, {key: options[key] for key in options if key not in _OF_ANY_CALL}
 
 
 def _only_text(answer: ChatCompletionResponse) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import _arguments as arguments
-from . import models
+from . import models, paging
+from ._completions import Completions
 from ._transport import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT,
@@ -19,27 +19,24 @@ from ._transport import (
     path_of,
     path_segment,
 )
-from ._transport.resuming import Resumption
-from ._wire import openai
-from .exceptions import BadRequestError
 from .raw import RawResponse
-from .streaming import CompletionStream
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import requests
     from typing_extensions import Self, Unpack
 
-    from ._arguments import Messages
     from ._transport import CallOptions
     from ._transport.settings import Key
     from .models import (
         AdminListResponse,
         AdminResponse,
+        AuditEntry,
         AuditLogResponse,
-        ChatCompletionRequest,
-        ChatCompletionResponse,
         ChatSessionDetailResponse,
         ChatSessionListResponse,
+        ChatSessionSummary,
         ModelsResponse,
         PlatformStats,
     )
@@ -146,6 +143,26 @@ class ChatServerClient(Completions):
         read = models.ChatSessionListResponse.from_dict
         return self._transport.ask(read, "GET", _SESSIONS, query=query, options=options)
 
+    def iter_sessions(
+        self, user_id: str, **options: Unpack[CallOptions]
+    ) -> Iterator[ChatSessionSummary]:
+        """All recorded sessions of a user, each once, fetched page by page as they are asked for.
+
+        On a server of ours the latest created come first, and none is lost or repeated whatever
+        happens meanwhile; other servers order them, and repeat none.
+        """
+        query = {
+            "user_id": arguments.identifier(user_id, "user_id"),
+            "page_size": paging.SESSIONS_PAGE,
+        }
+
+        def fetch(page: int, cursor: str) -> ChatSessionListResponse:
+            read = models.ChatSessionListResponse.from_dict
+            asked = {**query, "page": page, "cursor": cursor}
+            return self._transport.ask(read, "GET", _SESSIONS, query=asked, options=options)
+
+        return paging.iter_sessions(fetch)
+
     def get_session(
         self, session_id: str, *, user_id: str, **options: Unpack[CallOptions]
     ) -> ChatSessionDetailResponse:
@@ -195,6 +212,48 @@ class ChatServerClient(Completions):
         }
         read = models.AuditLogResponse.from_dict
         return self._transport.ask(read, "GET", _AUDIT, query=query, options=options)
+
+    def iter_audit_log(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        action: str | None = None,
+        *,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        resource: str | None = None,
+        resource_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Iterator[AuditEntry]:
+        """The audit log, newest first, each entry once, fetched page by page as it is asked for.
+
+        since, until: from this time on and before that one; ISO text or a datetime, naive is UTC.
+        action: one, or a pattern such as "admin.*". Whatever arrives meanwhile, nothing is lost
+        or repeated. For administrators.
+        """
+        equal = {
+            "user_id": arguments.optional_identifier(user_id, "user_id"),
+            "org_id": arguments.optional_identifier(org_id, "org_id"),
+            "resource": arguments.optional_text(resource, "resource"),
+            "resource_id": arguments.optional_identifier(resource_id, "resource_id"),
+        }
+        begin, end = arguments.moment(since, "since"), arguments.moment(until, "until")
+        pattern = arguments.optional_text(action, "action")
+        wanted = paging.AuditFilter(begin, end, pattern, **equal)
+        query = {
+            "since": begin and begin.isoformat(),
+            "until": end and end.isoformat(),
+            "action": pattern,
+            **equal,
+            "limit": paging.AUDIT_PAGE,
+        }
+
+        def fetch(offset: int, cursor: str) -> AuditLogResponse:
+            read = models.AuditLogResponse.from_dict
+            asked = {**query, "offset": offset, "cursor": cursor}
+            return self._transport.ask(read, "GET", _AUDIT, query=asked, options=options)
+
+        return paging.iter_audit_log(fetch, wanted)
 
 
 def create_client(

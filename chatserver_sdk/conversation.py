@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from . import _arguments as arguments
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from .streaming import CompletionStream
 
 
-class Asks(Protocol):
-    """What a conversation needs of a client."""
-
-    @property
-    def create_completion(self) -> Any: ...
-    def get_session(self, session_id: str, *, user_id: str) -> ChatSessionDetailResponse: ...
-
-
 class Conversation:
     """A dialogue with a model, for one thread at a time.
 
@@ -36,7 +28,7 @@ class Conversation:
 
     def __init__(
         self,
-        client: Asks,
+        client: Any,
         model: str,
         *,
         user: str | None = None,
@@ -97,7 +89,8 @@ class Conversation:
         self._said += [*sent, *(choice.message for choice in answer.choices[:1])]
         self._unsaid = []
         self._is_kept = self.user is not None and raw is not None and "X-Chatserver" in raw.headers
-        self.session_id = answer.system_fingerprint if self._is_kept else self.session_id
+        if self._is_kept and answer.system_fingerprint:
+            self.session_id = answer.system_fingerprint
 
     def _load(self) -> None:
         """What was said under this id before this process knew it."""
@@ -105,7 +98,9 @@ class Conversation:
             return
         assert self.user is not None
         try:
-            found = self._client.get_session(self.session_id, user_id=self.user)
+            found: ChatSessionDetailResponse = self._client.get_session(
+                self.session_id, user_id=self.user
+            )
         except NotFoundError:
             self._is_loaded = True
             return

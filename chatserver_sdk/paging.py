@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # The longest pages that the protocol knows.
 SESSIONS_PAGE = 100
 AUDIT_PAGE = 200
+_REMEMBERED = 100_000
 
 
 def iter_sessions(
@@ -77,17 +79,25 @@ def iter_audit_log(
     fetch: Callable[[int, str], AuditLogResponse], wanted: AuditFilter
 ) -> Iterator[AuditEntry]:
     """Every wanted entry once, newest first. fetch: the page at this offset and cursor."""
-    seen: set[str] = set()
+    # What arrives meanwhile pushes entries to a later page, the latest of the seen ones first.
+    seen: dict[str, None] = {}
     offset, cursor = 0, ""
     while True:
         found = fetch(offset, cursor)
         new = [entry for entry in found.entries if entry.id not in seen]
-        seen.update(entry.id for entry in new)
+        seen.update(dict.fromkeys(entry.id for entry in new))
+        for forgotten in list(islice(seen, max(len(seen) - _REMEMBERED, 0))):
+            del seen[forgotten]
         yield from (entry for entry in new if wanted(entry))
         if found.next_cursor:
             # Behind a cursor nothing comes twice: there is nothing to remember.
             cursor = found.next_cursor
             seen.clear()
-        elif cursor or len(found.entries) < AUDIT_PAGE or wanted.is_behind(found.entries):
+        elif cursor or _is_last(found) or wanted.is_behind(found.entries):
             return
         offset += len(found.entries)
+
+
+def _is_last(found: AuditLogResponse) -> bool:
+    # A server may give less than it was asked for, and says so in `limit`.
+    return not found.entries or len(found.entries) < min(found.limit, AUDIT_PAGE)

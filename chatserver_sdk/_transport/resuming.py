@@ -40,7 +40,7 @@ class Resumption:
             return None
         if fruitless == 0:
             return 0.0 if self._policy.max_retries > 0 else None
-        return self._policy.pause(fruitless, error or APIConnectionError(""))
+        return self._policy.pause(fruitless - 1, error or APIConnectionError(""))
 
     def open(self, cursor: str) -> ByteBody:
         """The stream behind the cursor. Raises what a call raises."""

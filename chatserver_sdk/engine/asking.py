@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,10 +16,11 @@ from chatserver_sdk.models import (
     Principal,
     Role,
 )
+from chatserver_sdk.storage.idempotency import Claim
 from chatserver_sdk.storage.turns import TurnPlan
 
-from . import clock
 from .errors import Forbidden, InvalidRequest
+from .turn import Turn
 
 # Keys of a request's metadata that have a meaning; the others are kept with the session.
 _MEANT = {
@@ -83,10 +84,16 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
     return Asked(request, principal, agent, user_id, session_id, given is not None, question)
 
 
-def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
+def again(asked: Asked, failed: Turn) -> Asked:
+    """The same, in the session in which it was asked before."""
+    question = replace(asked.question, session_id=failed.session_id)
+    return replace(asked, session_id=failed.session_id, question=question)
+
+
+def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None) -> TurnPlan:
     """What is to be stored of it before the agent runs."""
     assert asked.user_id is not None
-    now = clock.now()
+    now = turn.started_at
     metadata = asked.request.metadata or {}
     session = ChatSessionSummary(
         id=asked.session_id,
@@ -101,12 +108,13 @@ def plan(asked: Asked, turn_id: str, context_size: int) -> TurnPlan:
         metadata={key: value for key, value in metadata.items() if key not in _MEANT},
     )
     return TurnPlan(
-        turn_id=turn_id,
+        turn_id=turn.id,
         session=session,
         principal_id=asked.principal.id,
         sent=asked.request.messages,
         context_size=context_size,
         now=now,
+        claim=claim,
     )
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
-from copy import copy
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from uuid import uuid4
 
-from chatserver_sdk.agents import Agent, Question
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     ChatMessageRecord,
@@ -22,38 +18,34 @@ from chatserver_sdk.models import (
     UsageInfo,
 )
 from chatserver_sdk.models.events import (
-    TERMINAL,
     Event,
     MessageStored,
-    TextDelta,
-    ThoughtDelta,
     TurnCancelled,
     TurnCompleted,
     TurnFailed,
     TurnStarted,
     Usage,
-    encode_event,
 )
-from chatserver_sdk.storage import NotFound, Store, sessions, turns
+from chatserver_sdk.storage import NotFound, Store, idempotency, sessions, turns
+from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
-from . import clock
-from .asking import Asked, plan, resolve
+from . import clock, lists, replay
+from .asking import Asked, again, plan, resolve
 from .catalogue import Catalogue
-from .errors import Forbidden, ShuttingDown
+from .errors import Forbidden, Gone, ShuttingDown
+from .idempotency import IdempotencyKeys, in_progress
 from .outcome import Outcome, answer_of, count, end_of
+from .shelf import Shelf
+from .speaking import run_agent
 from .transcript import choose_new
-from .turn import CANCELLED, COMPLETED, FAILED, RUNNING, STATE_AFTER, Turn
+from .turn import CANCELLED, FAILED, Turn
 
 _log = logging.getLogger(__name__)
 
-# An agent that never waits would keep the loop to itself, and the interpreter's lock: a thread
-# that waits for the lock, as the store's does, wins it in a pause and hardly ever in a mere yield.
-_EVENTS_PER_SLICE = 32
-_EVENTS_PER_PAUSE = 1024
-_PAUSE = 0.001
-# What an agent thinks counts as well. Words may be empty, so there is a bound on both.
-_LONGEST_ANSWER = 8_000_000
-_MOST_EVENTS = 500_000
+# Where others take and free one key meanwhile.
+_MOST_ATTEMPTS = 3
+# More than are taken between two sweeps, so that what has piled up is worked off.
+_KEYS_A_SWEEP = 1000
 # How long an agent may take to stop; a process that ends cannot wait for one that never does.
 _PATIENCE = 5.0
 
@@ -72,39 +64,81 @@ class ChatService:
     ) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._resume_window = resume_window
         self._context_size = context_size
         self._patience = patience
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
-        self._orphans: dict[Turn, asyncio.TimerHandle] = {}
+        self._shelf = Shelf(resume_window, self._let_go)
+        self._keys = IdempotencyKeys()
         self._unstored: dict[str, turns.TurnEnd] = {}
         self._closing = False
 
     async def start(self) -> None:
         """Settle what a process that died has left behind."""
         await self._store.write(turns.interrupt_running, clock.now())
+        await self._sweep()
 
-    async def ask(self, request: ChatCompletionRequest, principal: Principal) -> Turn:
+    async def ask(
+        self, request: ChatCompletionRequest, principal: Principal, key: Key | None = None
+    ) -> Turn:
         """Begin a turn; its question is stored when this returns.
 
-        Raises the engine's errors, and the store's: NotFound for another user's session, Conflict
-        while one of the session's turns runs.
+        key: the turn that was begun with it before is given again, unless that failed (>= 500).
+        Raises the engine's errors, Gone where that turn is no longer known, and the store's:
+        NotFound for another user's session, Conflict while one of the session's turns runs and
+        for a key of another request.
         """
         if self._closing:
             raise _shutting_down()
         asked = resolve(request, principal, self._catalogue.find(request.model))
         if asked.user_id is None and asked.names_session:
             await self._check_nobodys(asked.session_id)
+        if key is None:
+            return await self._begin(asked)
+        async with self._keys.alone(key):
+            if self._keys.is_time_to_sweep():
+                await self._sweep()
+            return await self._ask_once(asked, key)
+
+    async def _ask_once(self, asked: Asked, key: Key) -> Turn:
+        claim = Claim(key)
+        for _ in range(_MOST_ATTEMPTS):
+            try:
+                return await self._begin(asked, claim)
+            except KeyTaken as taken:
+                earlier = taken.earlier
+            turn = await self._find_earlier(earlier.turn_id or "")
+            if turn is None or not turn.may_be_repeated:
+                return self._again(turn, earlier, key)
+            is_same = earlier.body_hash == key.body_hash
+            claim = Claim(key, turn.id, is_same)
+            asked = again(asked, turn) if is_same else asked
+        raise in_progress()
+
+    async def _find_earlier(self, turn_id: str) -> Turn | None:
+        return self._shelf.find(turn_id) or await replay.find_earlier(self._store, turn_id)
+
+    def _again(self, turn: Turn | None, earlier: Taken, key: Key) -> Turn:
+        check_same(earlier, key)
+        if turn is None:
+            raise Gone(
+                "this idempotency key was used, and its answer is not kept any longer;"
+                " take a new key to ask again",
+                "idempotent_answer_gone",
+            )
+        return self._shelf.put(turn)
+
+    async def _begin(self, asked: Asked, claim: Claim | None = None) -> Turn:
         turn = Turn(
             str(uuid4()),
             session_id=asked.session_id,
-            model=request.model,
+            model=asked.request.model,
             user_id=asked.user_id,
+            principal_id=asked.principal.id,
         )
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # In a task of its own from the first write on: a caller that is cancelled in between
         # must not leave a turn behind that runs for ever.
-        self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun))
+        self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun, claim))
         self._tasks[turn].add_done_callback(lambda _: self._forget(turn, begun))
         try:
             await begun
@@ -120,18 +154,23 @@ class ChatService:
             self._stop(turn)
             await turn.end()
 
-    @contextmanager
-    def reading(self, turn: Turn) -> Iterator[None]:
+    def reading(self, turn: Turn) -> AbstractContextManager[None]:
         """While somebody reads. A turn that is nobody's history ends some time after the last."""
-        turn.readers += 1
-        self._keep(turn)
-        try:
-            yield
-        finally:
-            turn.readers -= 1
-            if turn.readers == 0 and not turn.is_stored and turn.state == RUNNING:
-                loop = asyncio.get_running_loop()
-                self._orphans[turn] = loop.call_later(self._resume_window, self._stop, turn)
+        return self._shelf.reading(turn)
+
+    async def get_turn(self, turn_id: str, principal: Principal) -> Turn:
+        """A turn to read again: one that runs, has just ended, or is in the store.
+
+        Raises NotFound, also for somebody else's, and Gone where its log is not kept any longer.
+        """
+        turn = self._shelf.find(turn_id)
+        if turn is None:
+            if self._shelf.asker_of_gone(turn_id) == principal.id:
+                raise replay.too_late(turn_id)
+            return self._shelf.put(await replay.get_turn(self._store, turn_id, principal))
+        if not turn.may_be_read_by(principal):
+            raise replay.not_found(turn_id)
+        return turn
 
     async def list_sessions(
         self, principal: Principal, user_id: str, *, page: int, page_size: int
@@ -142,6 +181,17 @@ class ChatService:
             sessions.list_sessions, user_id, page=page, page_size=page_size
         )
         return ChatSessionListResponse(found, total, page, page_size, page * page_size < total)
+
+    async def list_sessions_from(
+        self, principal: Principal, user_id: str, *, cursor: str, page_size: int
+    ) -> ChatSessionListResponse:
+        """A user's sessions behind a cursor (empty: all), the one that was opened last first.
+
+        Whatever happens meanwhile, following next_cursor gives each session once. Raises
+        InvalidRequest for what is no cursor of this list.
+        """
+        self._check_may_read(principal, user_id)
+        return await lists.sessions_from(self._store, user_id, cursor, page_size)
 
     async def get_session(
         self, principal: Principal, session_id: str, user_id: str
@@ -165,6 +215,7 @@ class ChatService:
             await asyncio.wait(list(self._tasks.values()), timeout=grace)
         self.interrupt()
         await self._wait_for_ends()
+        self._shelf.close()
         try:
             await self._store_late()
         except Exception:
@@ -189,13 +240,9 @@ class ChatService:
         if await self._store.read(sessions.find_session, session_id) is not None:
             raise NotFound(f"there is no session {session_id} of yours; name its `user`")
 
-    def _keep(self, turn: Turn) -> None:
-        if (timer := self._orphans.pop(turn, None)) is not None:
-            timer.cancel()
-
     def _forget(self, turn: Turn, begun: asyncio.Future[None]) -> None:
         del self._tasks[turn]
-        self._keep(turn)
+        self._shelf.rest(turn)
         # Stopped before it could begin: whoever asked still waits for an answer.
         if not begun.done():
             begun.set_exception(_shutting_down())
@@ -205,10 +252,12 @@ class ChatService:
         if not turn.is_ending and (task := self._tasks.get(turn)) is not None:
             task.cancel()
 
-    async def _conduct(self, turn: Turn, asked: Asked, begun: asyncio.Future[None]) -> None:
+    async def _conduct(
+        self, turn: Turn, asked: Asked, begun: asyncio.Future[None], claim: Claim | None
+    ) -> None:
         """A turn from its first write to its last."""
         try:
-            context, next_index = await self._open(turn, asked)
+            context, next_index = await self._open(turn, asked, claim)
         except Exception as exc:
             # Whatever it is, it is the asker's answer.
             if not begun.cancelled():
@@ -216,9 +265,13 @@ class ChatService:
             return
         if not begun.cancelled():
             begun.set_result(None)
+        self._shelf.put(turn)
         turn.emit(TurnStarted())
         question = replace(asked.question, messages=context)
-        outcome = await self._run_agent(turn, asked.agent, question)
+        try:
+            outcome = await run_agent(turn, asked.agent, question)
+        except asyncio.CancelledError:
+            outcome = self._stopped()
         turn.is_ending = True
         text = turn.text
         outcome.usage = outcome.usage or count(question, text)
@@ -226,47 +279,44 @@ class ChatService:
             outcome.event.usage = outcome.usage
         await self._settle(turn, outcome, answer_of(turn, outcome, text, next_index))
 
-    async def _open(self, turn: Turn, asked: Asked) -> tuple[list[Message], int]:
+    async def _open(
+        self, turn: Turn, asked: Asked, claim: Claim | None
+    ) -> tuple[list[Message], int]:
+        if claim is not None:
+            self._keys.check_free(claim)
         if not turn.is_stored:
+            await self._take_key(turn, claim)
             return list(asked.request.messages), 0
         await self._store_late()
-        planned = plan(asked, turn.id, self._context_size)
+        planned = plan(asked, turn, self._context_size, claim)
         begun = await self._store.write(turns.begin, planned, choose_new)
+        if claim is not None:
+            self._keys.forget(claim.key, claim.freed_by)
         return begun.context, begun.next_index
 
-    async def _run_agent(self, turn: Turn, agent: Agent, question: Question) -> Outcome:
-        """Let the agent speak; how it ended, whatever it does."""
-        try:
-            async with aclosing(agent.answer(question)) as saying:
-                return await self._listen(turn, saying)
-        except asyncio.CancelledError:
-            if self._closing:
-                message = "the server was stopped before the answer was whole"
-                return Outcome(TurnFailed(message, "interrupted", 503), "interrupted")
-            return Outcome(TurnCancelled(), CANCELLED)
-        except (Exception, SystemExit):
-            # An agent is anybody's code: what it raises ends its turn and nothing else.
-            _log.exception("agent %s failed in turn %s", agent.name, turn.id)
-            return Outcome(TurnFailed("the agent failed; its answer ends here"), FAILED)
+    async def _take_key(self, turn: Turn, claim: Claim | None) -> None:
+        """Have the key stand for a turn that is not stored. Raises KeyTaken."""
+        if claim is None:
+            return
+        # A turn with a user may have it.
+        await self._store.read(idempotency.check_free, claim, turn.started_at)
+        turn.key = claim.key
+        self._keys.remember(claim.key, turn.id)
 
-    async def _listen(self, turn: Turn, saying: AsyncIterator[str | Event]) -> Outcome:
-        usage: UsageInfo | None = None
-        length = 0
-        async for said in saying:
-            event = _event(said)
-            if isinstance(event, Usage):
-                usage = event.usage
-                continue
-            if isinstance(event, TERMINAL):
-                usage = usage or getattr(event, "usage", None)
-                return Outcome(event, STATE_AFTER[type(event)], usage)
-            length += len(event.text) if isinstance(event, (TextDelta, ThoughtDelta)) else 0
-            if length > _LONGEST_ANSWER or len(turn.log) >= _MOST_EVENTS:
-                return Outcome(TurnFailed("the answer is too long", "answer_too_long"), FAILED)
-            turn.emit(event)
-            if event.seq % _EVENTS_PER_SLICE == 0:
-                await asyncio.sleep(0 if event.seq % _EVENTS_PER_PAUSE else _PAUSE)
-        return Outcome(TurnCompleted(), COMPLETED, usage)
+    def _let_go(self, turn: Turn) -> None:
+        self._stop(turn)
+        # The key of one that failed is free; once it is forgotten nobody could tell.
+        if turn.key is not None and turn.may_be_repeated:
+            self._keys.forget(turn.key, turn.id)
+
+    async def _sweep(self) -> None:
+        await self._store.write(idempotency.delete_expired, clock.now(), _KEYS_A_SWEEP)
+
+    def _stopped(self) -> Outcome:
+        if self._closing:
+            message = "the server was stopped before the answer was whole"
+            return Outcome(TurnFailed(message, "interrupted", 503), "interrupted")
+        return Outcome(TurnCancelled(), CANCELLED)
 
     async def _settle(self, turn: Turn, outcome: Outcome, answer: ChatMessageRecord | None) -> None:
         """Store the answer, then say that it is whole."""
@@ -305,21 +355,6 @@ class ChatService:
         for end in ends:
             # Somebody else who asks at the same moment may have been faster.
             self._unstored.pop(end.turn_id, None)
-
-
-def _event(said: str | Event) -> Event:
-    """What an agent said. Raises what there is to say against writing it as JSON."""
-    # A copy: an agent may say one object in many turns, and each turn numbers its own.
-    event = TextDelta(said) if isinstance(said, str) else copy(said)
-    if not isinstance(event, TextDelta):
-        json.dumps(encode_event(event), ensure_ascii=False, allow_nan=False).encode()
-        return event
-    try:
-        event.text.encode()
-    except UnicodeEncodeError:
-        # Half an emoji, as some upstream servers cut their pieces: the rest of the text is good.
-        event.text = event.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return event
 
 
 def _shutting_down() -> ShuttingDown:

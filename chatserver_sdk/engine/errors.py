@@ -35,5 +35,9 @@ class UnknownModel(EngineError):
     """No agent answers under this name."""
 
 
+class Gone(EngineError):
+    """It was there, and is not kept any longer."""
+
+
 class ShuttingDown(EngineError):
     """The server is about to stop and begins nothing new."""

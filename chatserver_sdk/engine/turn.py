@@ -6,12 +6,10 @@ Readers come and go and change nothing: a turn belongs to the engine, not to a c
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
+from datetime import datetime
 
-from chatserver_sdk.models import UsageInfo
-
-from . import clock
+from chatserver_sdk.models import Principal, UsageInfo
 from chatserver_sdk.models.events import (
     TERMINAL,
     Event,
@@ -22,31 +20,69 @@ from chatserver_sdk.models.events import (
     Usage,
 )
 
+from chatserver_sdk.storage.idempotency import Key
+
+from . import clock
+
 RUNNING = "running"
 COMPLETED = "completed"
 CANCELLED = "cancelled"
 FAILED = "failed"
+INTERRUPTED = "interrupted"
 
 
 class Turn:
     """What was said so far (`log`), whether it goes on, and who is to be told of more."""
 
-    def __init__(self, turn_id: str, *, session_id: str, model: str, user_id: str | None) -> None:
+    def __init__(
+        self,
+        turn_id: str,
+        *,
+        session_id: str,
+        model: str,
+        user_id: str | None,
+        principal_id: str = "",
+        started_at: datetime | None = None,
+    ) -> None:
         self.id = turn_id
         self.session_id = session_id
         self.model = model
         self.user_id = user_id
-        self.created = int(time.time())
+        self.principal_id = principal_id
+        self.started_at = started_at or clock.now()
         self.state = RUNNING
         self.log: list[Event] = []
+        self.key: Key | None = None
+        self.length = 0
         self.readers = 0
+        self.resting_weight = 0
         self.is_ending = False
         self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def created(self) -> int:
+        """When it began, in whole seconds since 1970."""
+        return int(self.started_at.timestamp())
+
+    def may_be_read_by(self, principal: Principal) -> bool:
+        """Whether it is the principal's own, or of a user in whose name they may ask."""
+        is_theirs = self.principal_id == principal.id
+        return is_theirs or (self.user_id is not None and principal.may_act_for(self.user_id))
 
     @property
     def is_stored(self) -> bool:
         """Whether it belongs to a history; without a user it lives in memory only."""
         return self.user_id is not None
+
+    @property
+    def ending(self) -> Event | None:
+        """The event that ended it; None while it runs."""
+        return None if self.state == RUNNING else self.log[-1]
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it failed for no fault of the question: asked again, it may succeed."""
+        return isinstance(self.ending, TurnFailed) and self.ending.status >= 500
 
     @property
     def text(self) -> str:
@@ -79,14 +115,16 @@ class Turn:
         for waiter in self._waiting:
             _wake(waiter)
 
-    async def read(self, after: int, wait: float | None = None) -> list[Event]:
-        """The events behind `after`, as soon as there are some.
+    async def read(
+        self, after: int, wait: float | None = None, most: int | None = None
+    ) -> list[Event]:
+        """The events behind `after`, as soon as there are some; no more than `most`.
 
         Empty when the turn has ended before, and after `wait` seconds of silence.
         """
         if len(self.log) <= after and self.state == RUNNING:
             await self._wait_for_news(wait)
-        return self.log[after:]
+        return self.log[after : None if most is None else after + most]
 
     async def _wait_for_news(self, seconds: float | None) -> None:
         # Not wait_for(Event.wait(), ...): until Python 3.12 that begins to wait one step of the

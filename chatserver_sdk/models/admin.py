@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from ._base import MappingModel, Model
+from ._base import MappingModel, Model, omitted
 from ._rules import Length
 
 
@@ -116,10 +116,12 @@ class AuditEntry(Model):
 class AuditLogResponse(Model):
     """A page of the audit log, newest first.
 
-    entries: the page. count: how long it is, not a total. limit, offset: as asked.
+    entries: the page. count: how long it is, not a total. limit, offset: as asked. next_cursor:
+    what gives the next page, where a cursor was sent.
     """
 
     entries: list[AuditEntry]
     count: int = 0
     limit: int = 50
     offset: int = 0
+    next_cursor: str | None = omitted()

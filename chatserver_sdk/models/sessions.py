@@ -8,7 +8,7 @@ from typing import Any
 
 from dataclasses_json import config
 
-from ._base import Model, aliased
+from ._base import Model, aliased, omitted
 from .completions import MessageRole
 from .content import text_of
 
@@ -46,7 +46,7 @@ class ChatSessionListResponse(Model):
     """A page of a user's sessions, the latest first.
 
     sessions: the page. total: how many there are on all pages. page: from 1. page_size: as asked.
-    has_more: whether a next page exists.
+    has_more: whether a next page exists. next_cursor: what gives it, where a cursor was sent.
     """
 
     sessions: list[ChatSessionSummary]
@@ -54,6 +54,7 @@ class ChatSessionListResponse(Model):
     page: int = 1
     page_size: int = 20
     has_more: bool = False
+    next_cursor: str | None = omitted()
 
 
 @dataclass

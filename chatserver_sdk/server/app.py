@@ -1,4 +1,4 @@
-"""The ASGI application: the hot route in front, FastAPI behind it, the same errors everywhere."""
+"""The ASGI application: the hot routes in front, FastAPI behind it, the same errors everywhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chatserver_sdk.storage import Store
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
 from .openapi import add_completions
-from .routes import catalogue, completions, history, platform
+from .routes import catalogue, completions, history, platform, resume
 from .services import Services
 from .settings import Settings, is_loopback
 
@@ -57,6 +57,7 @@ class ChatServerApp:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._completions = completions.Completions(services)
+        self._resume = resume.Resume(services)
         self._fastapi = _fastapi(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +83,9 @@ class ChatServerApp:
                 await response_for(exc)(scope, receive, answer.send)
 
     def _route(self, scope: Scope) -> ASGIApp:
-        return self._completions if scope["path"] == completions.PATH else self._fastapi
+        if scope["path"] == completions.PATH:
+            return self._completions
+        return self._resume if resume.is_here(scope["path"]) else self._fastapi
 
     def _check_host(self, headers: Headers) -> None:
         # A page on the web may point a name of its own at this machine and ask in its visitor's

@@ -20,6 +20,7 @@ _STATUS_FOR: tuple[tuple[type[Exception], int, str], ...] = (
     (engine.Unauthenticated, 401, "authentication_error"),
     (engine.Forbidden, 403, "permission_error"),
     (engine.UnknownModel, 404, _INVALID),
+    (engine.Gone, 410, _INVALID),
     (engine.ShuttingDown, 503, "service_unavailable"),
     (storage.NotFound, 404, "not_found_error"),
     (storage.Conflict, 409, "conflict_error"),

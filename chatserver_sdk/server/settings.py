@@ -20,7 +20,8 @@ class Settings:
     `:memory:`; None is a file in the user's data directory. dev: any key is the administrator's
     (loopback only). aliases: further names for agents. bootstrap_key: the first administrator's
     key, instead of a random one. max_body_bytes: the longest request that is read.
-    resume_window: seconds that an answer which is nobody's history goes on without a reader.
+    resume_window: seconds in which the readers of an answer that is nobody's history may come
+    back; then it is stopped and forgotten. Answers with a history can be read again any time.
     grace: seconds that running answers are given when the server stops.
 
     Raises ConfigurationError for what cannot be.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from starlette.types import Message, Receive, Send
 
@@ -13,6 +13,10 @@ from chatserver_sdk.models.events import TERMINAL, Event
 
 # A proxy cuts a connection that is silent for 16 to 30 s.
 HEARTBEAT = 10.0
+
+# What one reader is sent at once: a slow one holds no more of a long log than that.
+_MOST_EVENTS = 512
+_MOST_BYTES = 64 * 1024
 
 Encode = Callable[[Event], Iterable[bytes]]
 
@@ -42,11 +46,13 @@ async def send_events(
     receive: Receive,
     send: Send,
     *,
+    after: int = 0,
     heartbeat: float = HEARTBEAT,
 ) -> None:
     """Everything that the turn says, to its end or until the reader is gone.
 
-    heartbeat: after so many seconds of silence a comment is sent.
+    after: the number of the last event that the reader has; there must be one behind it, or the
+    turn must go on. heartbeat: after so many seconds of silence a comment is sent.
     """
     # Not Starlette's StreamingResponse: that sends one message an event, this one all that wait.
     raw = [(k.encode(), v.encode()) for k, v in {**_HEADERS, **headers}.items()]
@@ -54,22 +60,43 @@ async def send_events(
     # The request's body was read, so the next message says that the reader is gone.
     gone = asyncio.ensure_future(receive())
     try:
-        await _send_log(turn, encode, gone, send, heartbeat)
+        await _send_log(turn, encode, gone, send, heartbeat, after)
     finally:
         gone.cancel()
 
 
 async def _send_log(
-    turn: Turn, encode: Encode, gone: asyncio.Future[Message], send: Send, heartbeat: float
+    turn: Turn,
+    encode: Encode,
+    gone: asyncio.Future[Message],
+    send: Send,
+    heartbeat: float,
+    seq: int,
 ) -> None:
-    seq = 0
     while not gone.done():
-        events = await turn.read(seq, heartbeat)
-        body = b"".join(part for event in events for part in encode(event))
-        seq += len(events)
-        is_last = bool(events) and isinstance(events[-1], TERMINAL)
+        events = await turn.read(seq, heartbeat, _MOST_EVENTS)
+        body, count = _pack(events, encode)
+        seq += count
+        is_last = count > 0 and isinstance(events[count - 1], TERMINAL)
         if body or not events:
             body = body or sse.encode_comment("still here")
             await send({"type": "http.response.body", "body": body, "more_body": not is_last})
         if is_last:
             return
+        if seq < len(turn.log):
+            # A reader who takes everything at once must not keep the loop to itself.
+            await asyncio.sleep(0)
+
+
+def _pack(events: Sequence[Event], encode: Encode) -> tuple[bytes, int]:
+    """The bytes of as many events as may be sent at once, and how many these are."""
+    parts: list[bytes] = []
+    size = count = 0
+    for event in events:
+        if size >= _MOST_BYTES:
+            break
+        encoded = list(encode(event))
+        parts += encoded
+        size += sum(map(len, encoded))
+        count += 1
+    return b"".join(parts), count

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, tuple_, update
 
 from chatserver_sdk.models import (
     ChatMessageRecord,
@@ -18,7 +18,7 @@ from chatserver_sdk.models import (
 )
 
 from .errors import NotFound
-from .tables import messages, organizations, sessions, users
+from .tables import Timestamp, messages, organizations, sessions, users
 
 CHATSERVER = "chatserver"
 
@@ -27,6 +27,11 @@ _OF_USER = (
     select(sessions)
     .where(sessions.c.user_id == bindparam("user_id"))
     .order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
+)
+_AS_OPENED = (
+    select(sessions)
+    .where(sessions.c.user_id == bindparam("user_id"))
+    .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
 )
 # Notes are what experts write for each other.
 _TRANSCRIPT = (
@@ -60,11 +65,29 @@ def get_session(connection: Connection, session_id: str, user_id: str) -> ChatSe
     return ChatSessionDetailResponse(session, [_record(row) for row in rows])
 
 
+def list_from(
+    connection: Connection, user_id: str, behind: tuple[datetime, str] | None, *, most: int
+) -> list[ChatSessionSummary]:
+    """A user's sessions, the one that was opened last first; those behind a time of opening and an
+    id, which never change."""
+    statement = _AS_OPENED.limit(most)
+    if behind is not None:
+        place = tuple_(sessions.c.created_at, sessions.c.id)
+        opened, session_id = behind
+        statement = statement.where(place < tuple_(literal(opened, Timestamp), literal(session_id)))
+    return [_summary(row) for row in connection.execute(statement, {"user_id": user_id})]
+
+
+def count_sessions(connection: Connection, user_id: str) -> int:
+    """How many sessions a user has."""
+    return connection.scalar(select(users.c.session_count).where(users.c.id == user_id)) or 0
+
+
 def list_sessions(
     connection: Connection, user_id: str, *, page: int, page_size: int
 ) -> tuple[list[ChatSessionSummary], int]:
     """A page of a user's sessions, the latest first, and how many there are in all."""
-    total = connection.scalar(select(users.c.session_count).where(users.c.id == user_id)) or 0
+    total = count_sessions(connection, user_id)
     statement = _OF_USER.limit(page_size).offset((page - 1) * page_size)
     rows = connection.execute(statement, {"user_id": user_id})
     return [_summary(row) for row in rows], total
@@ -76,13 +99,24 @@ def count_said(connection: Connection, session_id: str) -> int:
 
 
 def list_messages(
-    connection: Connection, session_id: str, *, last: int | None = None
+    connection: Connection,
+    session_id: str,
+    *,
+    last: int | None = None,
+    turn_id: str | None = None,
+    without: str | None = None,
 ) -> list[Message]:
-    """What was said in the session, oldest first, as agents see it; only the last ones if asked."""
+    """What was said in the session, oldest first, as agents see it; only the last ones if asked,
+    only those of one turn, or those of all turns without one."""
     parameters = {"session_id": session_id}
+    wanted = _TRANSCRIPT
+    if turn_id is not None:
+        wanted = wanted.where(messages.c.turn_id == turn_id)
+    if without is not None:
+        wanted = wanted.where(messages.c.turn_id.is_distinct_from(without))
     if last is None:
-        return [_message(row) for row in connection.execute(_TRANSCRIPT, parameters)]
-    latest = _TRANSCRIPT.order_by(None).order_by(messages.c.message_index.desc()).limit(last)
+        return [_message(row) for row in connection.execute(wanted, parameters)]
+    latest = wanted.order_by(None).order_by(messages.c.message_index.desc()).limit(last)
     return [_message(row) for row in connection.execute(latest, parameters)][::-1]
 
 

@@ -93,6 +93,8 @@ sessions = Table(
     Column("metadata", _JSON, nullable=False),
     UniqueConstraint("user_id", "protocol", "external_id", name="uq_sessions_external"),
     Index("ix_sessions_latest", "user_id", "updated_at", "id"),
+    # The order that nothing changes: what pages by key goes through.
+    Index("ix_sessions_opened", "user_id", "created_at", "id"),
 )
 
 # One question and its answer. At most one of a session runs at a time; the index holds that.
@@ -151,6 +153,21 @@ messages = Table(
     UniqueConstraint("session_id", "message_index", name="uq_messages_place"),
 )
 
+# What a request stands for that may be sent again: a turn (which may be deleted before its key),
+# or an answer with its status.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("principal_id", String(64), primary_key=True),
+    Column("route", String(32), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("body_hash", String(64), nullable=False),
+    Column("turn_id", String(36)),
+    Column("status", Integer),
+    Column("answer", _JSON),
+    Column("created_at", Timestamp, nullable=False, index=True),
+)
+
 # Who keys and rights belong to.
 principals = Table(
     "principals",
@@ -198,6 +215,13 @@ audit_entries = Table(
     Column("resource", String(64)),
     Column("resource_id", String(256)),
     Column("metadata", _JSON, nullable=False),
+    # What the log is filtered by, each in the log's own order.
+    Index("ix_audit_entries_user", "user_id", "seq"),
+    Index("ix_audit_entries_org", "org_id", "seq"),
+    Index("ix_audit_entries_action", "action", "seq"),
+    Index("ix_audit_entries_resource", "resource", "seq"),
+    Index("ix_audit_entries_resource_id", "resource_id", "seq"),
+    Index("ix_audit_entries_timestamp", "timestamp", "seq"),
 )
 
 # Figures of a UTC day (days since 1970), added to as turns end, stored ones and others alike.

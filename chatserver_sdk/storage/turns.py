@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary, Message, UsageInfo
-from chatserver_sdk.models.events import Event, encode_log
+from chatserver_sdk.models.events import Event, decode_log, encode_log
 
+from . import idempotency
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound
+from .idempotency import Claim
 from .tables import day_of, messages, sessions, turn_logs, turns, usage_days
 
 ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
@@ -21,7 +23,8 @@ ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
 
 @dataclass
 class TurnPlan:
-    """A turn that is about to begin. `context_size`: how many messages the agent may see."""
+    """A turn that is about to begin. `context_size`: how many messages the agent may see.
+    `claim`: the idempotency key that is to stand for it."""
 
     turn_id: str
     session: ChatSessionSummary
@@ -29,6 +32,7 @@ class TurnPlan:
     sent: Sequence[Message]
     context_size: int
     now: datetime
+    claim: Claim | None = None
 
 
 @dataclass
@@ -58,12 +62,55 @@ class TurnEnd:
     log: Sequence[Event] = ()
 
 
+@dataclass(frozen=True)
+class StoredTurn:
+    """What is known of a turn, its log aside."""
+
+    id: str
+    session_id: str
+    user_id: str
+    principal_id: str
+    model: str
+    state: str
+    started_at: datetime
+
+
+_TURN = (
+    select(
+        turns.c.id,
+        turns.c.session_id,
+        sessions.c.user_id,
+        turns.c.principal_id,
+        turns.c.model,
+        turns.c.state,
+        turns.c.started_at,
+    )
+    .join(sessions, sessions.c.id == turns.c.session_id)
+    .where(turns.c.id == bindparam("turn_id"))
+)
+
+
+def find_turn(connection: Connection, turn_id: str) -> StoredTurn | None:
+    """The turn, whoever's it is; None where there is none."""
+    row = connection.execute(_TURN, {"turn_id": turn_id}).one_or_none()
+    return None if row is None else StoredTurn(**row._mapping)
+
+
+def read_log(connection: Connection, turn_id: str) -> list[Event]:
+    """What a turn said; nothing where its log is not kept. Raises DecodeError."""
+    events = select(turn_logs.c.events).where(turn_logs.c.turn_id == turn_id)
+    return decode_log(connection.scalar(events) or [])
+
+
 def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> BegunTurn:
     """Open or continue the session and store the question.
 
     `choose_new` says which of the sent messages are new, given the stored ones. Raises NotFound
-    for another user's session, Conflict while one of the session's turns runs.
+    for another user's session, Conflict while one of the session's turns runs, KeyTaken.
     """
+    claim = plan.claim
+    if claim is not None:
+        idempotency.check_free(connection, claim, plan.now)
     session = session_verbs.find_session(connection, plan.session.id)
     if session is None:
         session = plan.session
@@ -75,6 +122,8 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
         context, new = _continued(connection, plan, choose_new)
         session_verbs.see_user(connection, session.user_id, plan.now)
     _insert_turn(connection, plan)
+    if claim is not None:
+        _take(connection, claim, plan)
     session_verbs.insert_messages(
         connection,
         new,
@@ -143,12 +192,33 @@ def _continued(
     connection: Connection, plan: TurnPlan, choose_new: ChooseNew
 ) -> tuple[list[Message], list[Message]]:
     """What is stored, as far as it is needed, and what of the sent messages is new."""
+    if plan.claim is not None and plan.claim.repeats and plan.claim.freed_by is not None:
+        return _asked_again(connection, plan, plan.claim.freed_by), []
     if len(plan.sent) >= session_verbs.count_said(connection, plan.session.id):
         stored = session_verbs.list_messages(connection, plan.session.id)
         return stored, choose_new(stored, plan.sent)
     # Too short to be the whole transcript: all of it is new, and the last messages are enough.
     last = session_verbs.list_messages(connection, plan.session.id, last=plan.context_size)
     return last, list(plan.sent)
+
+
+def _asked_again(connection: Connection, plan: TurnPlan, failed_id: str) -> list[Message]:
+    """What the agent is to see where a turn's question is asked again: it comes last, also
+    where something was said since."""
+    session_id, most = plan.session.id, plan.context_size
+    others = session_verbs.list_messages(connection, session_id, last=most, without=failed_id)
+    return [*others, *session_verbs.list_messages(connection, session_id, turn_id=failed_id)]
+
+
+def _take(connection: Connection, claim: Claim, plan: TurnPlan) -> None:
+    """The key stands for the new turn; a question that is asked again belongs to it too."""
+    idempotency.take(connection, claim.key, plan.now, turn_id=plan.turn_id)
+    if claim.repeats:
+        connection.execute(
+            update(messages)
+            .where(messages.c.turn_id == claim.freed_by)
+            .values(turn_id=plan.turn_id)
+        )
 
 
 def _insert_turn(connection: Connection, plan: TurnPlan) -> None:

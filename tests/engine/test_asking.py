@@ -9,7 +9,7 @@ import pytest
 from engine_room import ADA, ADMIN, NOBODY
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
-from chatserver_sdk.engine import Forbidden, InvalidRequest
+from chatserver_sdk.engine import Forbidden, InvalidRequest, Turn
 from chatserver_sdk.engine.asking import Asked, plan, resolve
 from chatserver_sdk.models import (
     ChatCompletionRequest,
@@ -34,7 +34,8 @@ def asked(metadata: dict[str, Any] | None = None, by: Principal = ADMIN, **field
 
 def planned(metadata: dict[str, Any] | None = None, **fields: Any) -> Any:
     """The session that would be stored."""
-    return plan(asked(metadata, user="ada", **fields), "t", 10).session
+    turn = Turn("t", session_id="s", model="m", user_id="ada")
+    return plan(asked(metadata, user="ada", **fields), turn, 10).session
 
 
 def test_a_bare_request() -> None:

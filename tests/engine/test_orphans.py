@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from engine_room import Room, in_room, laps
+from engine_room import ADMIN, Room, in_room, laps
 from scripted_agents import Gate, ScriptedAgent
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
@@ -82,16 +82,17 @@ def test_a_second_reader_keeps_it() -> None:
     assert orphaned(script) == ["running", "running", "cancelled"]
 
 
-def test_a_finished_answer_is_let_go() -> None:
-    """Once it is whole, nothing holds on to it for later."""
+def test_a_finished_answer_is_kept_for_as_long() -> None:
+    """Once it is whole nobody stops it, and who comes back in time can read it again."""
 
     async def work(room: Room) -> Any:
         turn = await room.say("x", user=None)
         with room.reading(turn):
             await turn.end()
-        return room._orphans, turn.state
+        await laps()
+        return await room.get_turn(turn.id, ADMIN) is turn, turn.state
 
-    assert in_room(EchoAgent(), work=work, resume_window=3600) == ({}, "completed")
+    assert in_room(EchoAgent(), work=work, resume_window=3600) == (True, "completed")
 
 
 def test_an_asker_who_goes_takes_it_along() -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from queue import Queue
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import requests
 
+from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine.keys import hash_key
 from chatserver_sdk.models import Role
+from chatserver_sdk.server import Settings
+from chatserver_sdk.server.process import Handle, Started, run, serve
 from chatserver_sdk.storage import keys, open_store
 
 COMPLETIONS = "/v1/chat/completions"
@@ -76,6 +81,31 @@ class Api:
         """Who said what in a session."""
         detail = self.get(f"{SESSIONS}/{session_id}", user_id=user_id).json()
         return [(message["role"], message["content"]) for message in detail["messages"]]
+
+
+@contextmanager
+def serving(*agents: Agent, db: str = ":memory:", **settings: Any) -> Iterator[Api]:
+    """A real server with settings that `running_server` does not offer; always the same key."""
+    key, handle, started = "csk_always_the_same", Handle(), Queue[Started | None]()
+    chosen = Settings(port=0, db=db, bootstrap_key=key, grace=0.5, **settings)
+
+    def work() -> None:
+        try:
+            run(serve(chosen, started.put, agents=agents, handle=handle))
+        finally:
+            started.put(None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        server = started.get(timeout=60)
+        assert server is not None
+        api = Api(server.url, key)
+        yield api
+        api.close()
+    finally:
+        handle.stop()
+        thread.join()
 
 
 def request(*texts: str, model: str = "echo", **fields: Any) -> dict[str, Any]:

@@ -168,6 +168,35 @@ def test_what_waits_is_sent_at_once() -> None:
     assert (b"x-a", b"b") in exchange.sent[0]["headers"]
 
 
+@pytest.mark.parametrize(("count", "size"), [(5000, 1), (300, 10_000), (3, 1_000_000)])
+def test_a_long_log_is_sent_in_pieces(count: int, size: int) -> None:
+    """A reader who takes nothing holds up one piece of it, and others get their turn in between."""
+
+    async def work() -> Any:
+        turn, exchange = new_turn(), Exchange()
+        turn.emit(*(TextDelta("x" * size) for _ in range(count)), TurnCompleted())
+        go_on = asyncio.Event()
+
+        async def send(message: Any) -> None:
+            await exchange.send(message)
+            await go_on.wait()
+
+        sending = asyncio.ensure_future(
+            send_events(turn, Chunks(turn), {}, exchange.receive, send, after=1)
+        )
+        await laps()
+        held = len(exchange.sent)
+        go_on.set()
+        await sending
+        return held, exchange
+
+    held, exchange = run(work)
+    pieces = [len(message["body"]) for message in exchange.sent[1:]]
+    assert held == 1 and len(pieces) >= 3
+    assert max(pieces) < 64 * 1024 + size + 1000
+    assert len(list(parse(exchange.body))) == count + 2
+
+
 def test_what_has_no_word_here_is_passed_over() -> None:
     """An event that this dialect does not show sends nothing, not even a comment."""
 

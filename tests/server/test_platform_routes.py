@@ -193,6 +193,7 @@ def test_the_openapi_document(api: Api) -> None:
         (method.upper(), path) for path, route in document["paths"].items() for method in route
     } == {
         ("POST", COMPLETIONS),
+        ("GET", f"{COMPLETIONS}/{{turn_id}}/events"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/{model}"),
         ("GET", "/health"),
@@ -228,7 +229,7 @@ def test_the_document_describes_the_hot_route(api: Api) -> None:
                 for route in routes.values()
             }
         )
-        == 11
+        == 12
     )
 
 

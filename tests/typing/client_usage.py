@@ -109,7 +109,7 @@ def completions(client: ChatServerClient, maybe: bool, user: UUID) -> None:
     client.create_completion("m", 5)  # type: ignore[call-overload]
     client.create_completion("m", "x", stream="yes")  # type: ignore[call-overload]
     client.create_completion("m", "x", temperature="hot")  # type: ignore[call-overload]
-    client.create_completion("m", "x", seed=1)  # type: ignore[call-overload]
+    client.create_completion("m", "x", seed="1")  # type: ignore[call-overload]
 
 
 def messages(client: ChatServerClient) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBearer
 
 from chatserver_sdk.models import Principal
@@ -28,6 +28,7 @@ async def _admin(request: Request, _: Annotated[object, _bearer]) -> Principal:
     return await services_of(request).admin(request.headers)
 
 
+Cursor = Annotated[str | None, Query(description="Where the page before ended; empty: begin.")]
 Server = Annotated[Services, Depends(services_of)]
 Anybody = Annotated[Principal, Depends(_anybody)]
 Admin = Annotated[Principal, Depends(_admin)]

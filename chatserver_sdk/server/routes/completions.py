@@ -20,7 +20,7 @@ from chatserver_sdk.models.completions import ChatCompletionRequest, Message
 from chatserver_sdk.models.content import content_problem, speaks_otherwise
 from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
 
-from ..bodies import read_body
+from ..bodies import idempotency_key, read_body
 from ..errors import RequestRefused, invalid_request, json_response
 from ..services import Services
 from ..streaming import read_end, send_events
@@ -50,10 +50,13 @@ class Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise RequestRefused(405, f"{scope['method']} is not possible here; POST", Allow="POST")
-        principal = await self._services.principal(Headers(scope=scope))
-        request = decode_request(await read_body(receive))
-        turn = await self._services.chat.ask(request, principal)
-        headers = {"x-session-id": turn.session_id, "x-turn-id": turn.id}
+        sent = Headers(scope=scope)
+        principal = await self._services.principal(sent)
+        body = await read_body(receive)
+        key = idempotency_key(sent, principal, "completions", body)
+        request = decode_request(body)
+        turn = await self._services.chat.ask(request, principal, key)
+        headers = headers_of(turn)
         with self._services.chat.reading(turn):
             if request.stream:
                 await send_events(turn, Chunks(turn), headers, receive, send)
@@ -79,6 +82,10 @@ class Chunks:
             yield sse.encode_event(data, id=event_id)
         if isinstance(event, TERMINAL) and not isinstance(event, TurnFailed):
             yield sse.encode_event(openai.DONE, id=event_id)
+
+    def ending(self, event: Event) -> Iterable[bytes]:
+        """What says that there is no more: of a turn's last event, its last part."""
+        return list(self(event))[-1:]
 
 
 def decode_request(body: bytes) -> ChatCompletionRequest:
@@ -145,6 +152,11 @@ def _check_numbers(request: ChatCompletionRequest) -> None:
 def _is_text(message: Message) -> bool:
     """Whether there is nothing in a message that could hold a number."""
     return isinstance(message.content, str) and not message.tool_calls and not message.extra
+
+
+def headers_of(turn: Turn) -> dict[str, str]:
+    """What every answer says of its turn before the first event."""
+    return {"x-session-id": turn.session_id, "x-turn-id": turn.id}
 
 
 def _whole(turn: Turn, end: Event) -> tuple[int, object]:

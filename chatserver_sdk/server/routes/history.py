@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from chatserver_sdk.models import ChatSessionDetailResponse, ChatSessionListResponse
 
 from ..errors import json_response
-from .access import Anybody, Server
+from .access import Anybody, Cursor, Server
 
 router = APIRouter(prefix="/atoms/chat/sessions", tags=["history"])
 
@@ -23,8 +23,16 @@ async def list_sessions(
     user_id: UserId,
     page: Annotated[int, Query(ge=1, le=1_000_000_000)] = 1,
     page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Cursor = None,
 ) -> Response:
-    """A page of a user's sessions, the latest first."""
+    """A page of a user's sessions, the latest first. With `cursor` (empty at first, then
+    `next_cursor` of the page before, until that is null) `page` has no meaning, the session that
+    was opened last comes first, and none is lost or repeated, whatever happens meanwhile."""
+    if cursor is not None:
+        listed = await server.chat.list_sessions_from(
+            principal, user_id, cursor=cursor, page_size=page_size
+        )
+        return json_response(200, {**listed.to_dict(), "next_cursor": listed.next_cursor})
     found = await server.chat.list_sessions(principal, user_id, page=page, page_size=page_size)
     return json_response(200, found.to_dict())
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from chatserver_sdk.engine import AuditFilters, InvalidRequest
 from chatserver_sdk.models import (
     AdminListResponse,
     AdminRequest,
@@ -13,11 +15,41 @@ from chatserver_sdk.models import (
     AuditLogResponse,
     PlatformStats,
 )
+from chatserver_sdk.models._values import parse_timestamp
 
+from ..bodies import IDEMPOTENCY_KEY, idempotency_key
 from ..errors import json_response
-from .access import Admin, Server
+from .access import Admin, Cursor, Server
 
 router = APIRouter(prefix="/api/v1/platform", tags=["platform"])
+
+
+Wanted = Annotated[str | None, Query(min_length=1, max_length=256)]
+Moment = Annotated[str | None, Query(max_length=64, description="ISO 8601; naive is UTC.")]
+Action = Annotated[str | None, Query(min_length=1, max_length=64, description="`*`: any text.")]
+
+
+def _filters(
+    since: Moment = None,
+    until: Moment = None,
+    action: Action = None,
+    user_id: Wanted = None,
+    org_id: Wanted = None,
+    resource: Wanted = None,
+    resource_id: Wanted = None,
+) -> AuditFilters:
+    moments = _moment(since, "since"), _moment(until, "until")
+    return AuditFilters(*moments, action, user_id, org_id, resource, resource_id)
+
+
+def _moment(text: str | None, param: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_timestamp(text)
+    except (ValueError, OverflowError):
+        sentence = f"{param} must be a time in ISO 8601, such as 2026-03-01T12:00:00Z"
+        raise InvalidRequest(sentence, "invalid_value", param) from None
 
 
 @router.get("/stats", response_model=PlatformStats)
@@ -32,10 +64,16 @@ async def list_admins(server: Server, admin: Admin) -> Response:
     return json_response(200, (await server.platform.list_admins()).to_dict())
 
 
-@router.post("/admins", status_code=201, response_model=AdminResponse)
-async def add_admin(server: Server, admin: Admin, request: AdminRequest) -> Response:
+@router.post(
+    "/admins",
+    status_code=201,
+    response_model=AdminResponse,
+    openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+)
+async def add_admin(server: Server, admin: Admin, request: AdminRequest, sent: Request) -> Response:
     """Make somebody an administrator. 409 if they are one."""
-    return json_response(201, (await server.platform.add_admin(request, admin)).to_dict())
+    key = idempotency_key(sent.headers, admin, "admins", await sent.body())
+    return json_response(*await server.platform.add_admin_once(request, admin, key))
 
 
 # "path", because an address may hold a slash.
@@ -49,8 +87,16 @@ async def remove_admin(server: Server, admin: Admin, email: str) -> Response:
 async def get_audit_log(
     server: Server,
     admin: Admin,
+    filters: Annotated[AuditFilters, Depends(_filters)],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000_000)] = 0,
+    cursor: Cursor = None,
 ) -> Response:
-    """A page of the audit log, newest first."""
-    return json_response(200, (await server.platform.audit_log(limit, offset)).to_dict())
+    """A page of the audit log, newest first. With `cursor` (empty at first, then `next_cursor` of
+    the page before, until that is null) `offset` has no meaning, and no entry is lost or repeated,
+    whatever is written meanwhile."""
+    if cursor is not None:
+        listed = await server.platform.audit_log_from(limit, cursor, filters)
+        return json_response(200, {**listed.to_dict(), "next_cursor": listed.next_cursor})
+    found = await server.platform.audit_log(limit, offset, filters)
+    return json_response(200, found.to_dict())

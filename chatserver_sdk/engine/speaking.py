@@ -1,0 +1,82 @@
+"""An agent's part in a turn: it speaks, the turn's log takes down what it says, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from copy import copy
+
+from chatserver_sdk.agents import Agent, Question
+from chatserver_sdk.models import UsageInfo
+from chatserver_sdk.models.events import (
+    TERMINAL,
+    Event,
+    TextDelta,
+    ThoughtDelta,
+    TurnCompleted,
+    TurnFailed,
+    Usage,
+    encode_event,
+)
+
+from .outcome import Outcome
+from .turn import COMPLETED, FAILED, STATE_AFTER, Turn
+
+_log = logging.getLogger(__name__)
+
+# An agent that never waits would keep the loop to itself, and the interpreter's lock: a thread
+# that waits for the lock, as the store's does, wins it in a pause and hardly ever in a mere yield.
+_EVENTS_PER_SLICE = 32
+_EVENTS_PER_PAUSE = 1024
+_PAUSE = 0.001
+# What an agent thinks counts as well. Words may be empty, so there is a bound on both.
+_LONGEST_ANSWER = 8_000_000
+_MOST_EVENTS = 500_000
+
+
+async def run_agent(turn: Turn, agent: Agent, question: Question) -> Outcome:
+    """Let the agent speak; how it ended, whatever it does. Only CancelledError is let through."""
+    try:
+        async with aclosing(agent.answer(question)) as saying:
+            return await _listen(turn, saying)
+    except (Exception, SystemExit):
+        # An agent is anybody's code: what it raises ends its turn and nothing else.
+        _log.exception("agent %s failed in turn %s", agent.name, turn.id)
+        return Outcome(TurnFailed("the agent failed; its answer ends here"), FAILED)
+
+
+async def _listen(turn: Turn, saying: AsyncIterator[str | Event]) -> Outcome:
+    usage: UsageInfo | None = None
+    async for said in saying:
+        event = _event(said)
+        if isinstance(event, Usage):
+            usage = event.usage
+            continue
+        if isinstance(event, TERMINAL):
+            usage = usage or getattr(event, "usage", None)
+            return Outcome(event, STATE_AFTER[type(event)], usage)
+        turn.length += len(event.text) if isinstance(event, (TextDelta, ThoughtDelta)) else 0
+        if turn.length > _LONGEST_ANSWER or len(turn.log) >= _MOST_EVENTS:
+            return Outcome(TurnFailed("the answer is too long", "answer_too_long"), FAILED)
+        turn.emit(event)
+        if event.seq % _EVENTS_PER_SLICE == 0:
+            await asyncio.sleep(0 if event.seq % _EVENTS_PER_PAUSE else _PAUSE)
+    return Outcome(TurnCompleted(), COMPLETED, usage)
+
+
+def _event(said: str | Event) -> Event:
+    """What an agent said. Raises what there is to say against writing it as JSON."""
+    # A copy: an agent may say one object in many turns, and each turn numbers its own.
+    event = TextDelta(said) if isinstance(said, str) else copy(said)
+    if not isinstance(event, TextDelta):
+        json.dumps(encode_event(event), ensure_ascii=False, allow_nan=False).encode()
+        return event
+    try:
+        event.text.encode()
+    except UnicodeEncodeError:
+        # Half an emoji, as some upstream servers cut their pieces: the rest of the text is good.
+        event.text = event.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return event
