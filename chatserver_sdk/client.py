@@ -109,7 +109,7 @@ class ChatServerClient(Completions):
         path: from the base URL on, for example "/api/v1/news". body: sent as JSON.
         Raises BadRequestError for a path that cannot be, and what the server answers.
         """
-        verb = arguments.text(method, "method").upper()
+        verb = arguments.method(method)
         return self._transport.request(verb, path_of(path), query=query, body=body, options=options)
 
     def close(self) -> None:
