@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from chatserver_sdk._wire import openai, sse
 from chatserver_sdk._wire.errors import encode_error, stream_status
 from chatserver_sdk.engine import InvalidRequest, Turn
+from chatserver_sdk.models import Message, MessageRole
 from chatserver_sdk.models._rules import Between
 from chatserver_sdk.models.completions import ChatCompletionRequest, Message
 from chatserver_sdk.models.content import content_problem, speaks_otherwise
@@ -116,6 +117,25 @@ def _check_contents(request: ChatCompletionRequest) -> None:
         if problem is not None:
             param = f"messages[{index}].content{problem[0]}"
             raise InvalidRequest(f"{param} must be {problem[1]}", "invalid_value", param)
+        _check_references(message, f"messages[{index}]")
+
+
+def _check_references(message: Message, place: str) -> None:
+    """Raises InvalidRequest for the answer of no call, and for a picture that is nowhere."""
+    if message.role == MessageRole.TOOL and message.tool_call_id is None:
+        param = f"{place}.tool_call_id"
+        raise InvalidRequest(f"{param} must name the call that is answered", "invalid_value", param)
+    parts = message.content if isinstance(message.content, list) else []
+    for index, part in enumerate(parts):
+        if part["type"] == "image_url" and not _has_url(part.get("image_url")):
+            param = f"{place}.content[{index}].image_url.url"
+            raise InvalidRequest(f"{param} must be a URL", "invalid_value", param)
+
+
+def _has_url(image: object) -> bool:
+    # The bare text is what some callers send instead of OpenAI's object.
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url != ""
 
 
 def _acts(message: Message) -> bool:
