@@ -104,17 +104,17 @@ BAD_FIELDS: list[tuple[bytes, str | None]] = [
     *(
         (
             with_message(f'{{"role":"user","content":[{{"type":"image_url"{bad}}}]}}'),
-            "messages[0].content[0].image_url.url",
+            f"messages[0].content[0].image_url{inner}",
         )
-        for bad in (
-            "",
-            ',"image_url":null',
-            ',"image_url":""',
-            ',"image_url":{}',
-            ',"image_url":[]',
-            ',"image_url":{"url":""}',
-            ',"image_url":{"url":7}',
-            ',"url":"https://x"',
+        for bad, inner in (
+            ("", ""),
+            (',"image_url":null', ""),
+            (',"image_url":[]', ""),
+            (',"url":"https://x"', ""),
+            (',"image_url":""', ".url"),
+            (',"image_url":{}', ".url"),
+            (',"image_url":{"url":""}', ".url"),
+            (',"image_url":{"url":7}', ".url"),
         )
     ),
     (with_message('{"role":"user","content":"' + "x" * 4_000_001 + '"}'), "messages[0].content"),

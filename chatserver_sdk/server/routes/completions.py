@@ -117,25 +117,14 @@ def _check_contents(request: ChatCompletionRequest) -> None:
         if problem is not None:
             param = f"messages[{index}].content{problem[0]}"
             raise InvalidRequest(f"{param} must be {problem[1]}", "invalid_value", param)
-        _check_references(message, f"messages[{index}]")
+        _check_reference(message, f"messages[{index}]")
 
 
-def _check_references(message: Message, place: str) -> None:
-    """Raises InvalidRequest for the answer of no call, and for a picture that is nowhere."""
+def _check_reference(message: Message, place: str) -> None:
+    """Raises InvalidRequest for the answer of no call."""
     if message.role == MessageRole.TOOL and message.tool_call_id is None:
         param = f"{place}.tool_call_id"
         raise InvalidRequest(f"{param} must name the call that is answered", "invalid_value", param)
-    parts = message.content if isinstance(message.content, list) else []
-    for index, part in enumerate(parts):
-        if part["type"] == "image_url" and not _has_url(part.get("image_url")):
-            param = f"{place}.content[{index}].image_url.url"
-            raise InvalidRequest(f"{param} must be a URL", "invalid_value", param)
-
-
-def _has_url(image: object) -> bool:
-    # The bare text is what some callers send instead of OpenAI's object.
-    url = image.get("url") if isinstance(image, dict) else image
-    return isinstance(url, str) and url != ""
 
 
 def _acts(message: Message) -> bool:
