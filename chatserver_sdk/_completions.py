@@ -6,17 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from . import _arguments as arguments
 from . import models
+from ._lazy import Later
 from ._options import DEFAULT_MAX_TOKENS, CompletionOptions
 from ._transport import CallOptions, Transport, path_segment
-from ._transport.resuming import Resumption
-from ._wire import openai, structured
-from .conversation import Conversation
 from .exceptions import BadRequestError, DecodeError
-from .streaming import CompletionStream
 
 if TYPE_CHECKING:
+    from . import _arguments as arguments, conversation as conversations, streaming
+    from ._transport import resuming
+    from ._wire import openai, structured
+    from .conversation import Conversation
+    from .streaming import CompletionStream
     from typing_extensions import Unpack
 
     from ._arguments import Messages
@@ -46,6 +47,14 @@ if TYPE_CHECKING:
         system_prompt: str | None
         session_id: str | None
 
+else:
+    # Whoever builds a client and does not call it yet, for a --help, need not wait for these.
+    arguments = Later("chatserver_sdk._arguments")
+    conversations = Later("chatserver_sdk.conversation")
+    openai = Later("chatserver_sdk._wire.openai")
+    resuming = Later("chatserver_sdk._transport.resuming")
+    streaming = Later("chatserver_sdk.streaming")
+    structured = Later("chatserver_sdk._wire.structured")
 
 T = TypeVar("T")
 
@@ -226,7 +235,7 @@ class Completions:
         user: records it on the server, so that `session_id`, the conversation's id, continues it
         in another process.
         """
-        return Conversation(
+        return conversations.Conversation(
             self,
             model,
             user=user,
@@ -243,16 +252,16 @@ class Completions:
         `resume_window_passed` when it is too late.
         """
         cursor = arguments.text(cursor, "cursor")
-        resume = Resumption(self._transport, _events_path, options, time.monotonic())
-        return CompletionStream(resume.open(cursor), resume, cursor=cursor)
+        resume = resuming.Resumption(self._transport, _events_path, options, time.monotonic())
+        return streaming.CompletionStream(resume.open(cursor), resume, cursor=cursor)
 
     def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
         begun_at = time.monotonic()
         body = self._transport.open_stream(
             "POST", _PATH, body=request, options=options, begun_at=begun_at
         )
-        resume = Resumption(self._transport, _events_path, options, begun_at)
-        return CompletionStream(body, resume, choices_asked=request.n or 1)
+        resume = resuming.Resumption(self._transport, _events_path, options, begun_at)
+        return streaming.CompletionStream(body, resume, choices_asked=request.n or 1)
 
 
 def _split(options: Mapping[str, Any]) -> tuple[CallOptions, dict[str, Any]]:

@@ -6,8 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _arguments as arguments
-from . import models, paging
+from . import models
 from ._completions import Completions
 from ._transport import (
     DEFAULT_BASE_URL,
@@ -19,9 +18,11 @@ from ._transport import (
     path_of,
     path_segment,
 )
+from ._lazy import Later
 from .raw import RawResponse
 
 if TYPE_CHECKING:
+    from . import _arguments as arguments, paging
     from datetime import datetime
 
     import requests
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
         ModelsResponse,
         PlatformStats,
     )
+else:
+    arguments = Later("chatserver_sdk._arguments")
+    paging = Later("chatserver_sdk.paging")
 
 _SESSIONS = "/atoms/chat/sessions"
 _AUDIT = "/api/v1/platform/audit"

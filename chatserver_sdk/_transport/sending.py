@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
+import sys
 import threading
 import time
 import weakref
@@ -14,24 +14,34 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
+from chatserver_sdk._lazy import Later
 from chatserver_sdk._version import __version__
-from chatserver_sdk._wire import errors
 from chatserver_sdk.exceptions import ChatServerError, ConfigurationError, DecodeError
 from chatserver_sdk.raw import RawResponse
 
-from .body import ByteBody
-from .call import Call, Failure
 from .connections import Session
-from .exchange import Exchange
 from .retries import Ending, may_send_again
 from .settings import CallOptions, Settings
 
 if TYPE_CHECKING:
+    from chatserver_sdk._wire import errors
     from chatserver_sdk.models import Model
+
+    from . import body as bodies, call as calls, exchange as exchanges
+    from .body import ByteBody
+    from .call import Call, Failure
+    from .exchange import Exchange
+else:
+    # A client that is built and not yet used does without them.
+    bodies = Later("chatserver_sdk._transport.body")
+    calls = Later("chatserver_sdk._transport.call")
+    errors = Later("chatserver_sdk._wire.errors")
+    exchanges = Later("chatserver_sdk._transport.exchange")
 
 M = TypeVar("M", bound="Model")
 
-_USER_AGENT = f"chatserver-sdk/{__version__} python/{platform.python_version()}"
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
+_USER_AGENT = f"chatserver-sdk/{__version__} python/{_PYTHON}"
 _log = logging.getLogger("chatserver_sdk")
 
 
@@ -43,8 +53,9 @@ class Transport:
             raise ConfigurationError("session must be a requests session")
         self.settings = settings
         self.own_session = session
-        self._exchange = Exchange(Session(_USER_AGENT) if session is None else session)
+        self.session = Session(_USER_AGENT) if session is None else session
         self._is_root = session is None
+        self._exchange: Exchange | None = None
         self._server = _Server()
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -52,11 +63,6 @@ class Transport:
     def __reduce__(self) -> tuple[Any, ...]:
         # Connections stay where they are; a copy opens its own.
         return type(self), (self.settings, self.own_session)
-
-    @property
-    def session(self) -> requests.Session:
-        """The requests session that everything goes through."""
-        return self._exchange.session
 
     def with_options(self, options: CallOptions) -> Transport:
         """A transport with other settings over the same connections."""
@@ -101,7 +107,7 @@ class Transport:
     ) -> RawResponse:
         """The answer as it came, a success. Raises APIStatusError, TransportError."""
         settings = self._settings(options)
-        answer = self._send(Call.of(settings, method, path, query=query, body=body))
+        answer = self._send(calls.Call.of(settings, method, path, query=query, body=body))
         assert isinstance(answer, RawResponse)
         return answer
 
@@ -117,12 +123,12 @@ class Transport:
     ) -> ByteBody:
         """The body of a successful answer as it arrives. begun_at: when its whole time began."""
         settings = self._settings(options)
-        call = Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
+        call = calls.Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
         if begun_at is not None:
             call = replace(call, begun_at=begun_at)
         answer = self._send(call)
         assert isinstance(answer, requests.Response)
-        opened = ByteBody(answer, call)
+        opened = bodies.ByteBody(answer, call)
         with self._lock:
             self._bodies.add(opened)
         return opened
@@ -143,11 +149,13 @@ class Transport:
 
     def _send(self, call: Call) -> requests.Response | RawResponse:
         """A successful answer, after as many attempts as it takes and the policy allows."""
+        if self._exchange is None:
+            self._exchange = exchanges.Exchange(self.session)
         retry = 0
         may_be_stale = True
         while True:
             result = self._exchange.attempt(call)
-            if not isinstance(result, Failure):
+            if not isinstance(result, calls.Failure):
                 self._server.note(result.headers)
                 _log.debug("%s: %d", call, result.status_code)
                 return result
