@@ -132,7 +132,7 @@ class ChatServerClient(Completions):
     def list_models(self, **options: Unpack[CallOptions]) -> ModelsResponse:
         """The models that the server offers."""
         return self._transport.ask(
-            models.ModelsResponse.from_dict, "GET", "/v1/models", options=options
+            models.ModelsResponse.from_decoded, "GET", "/v1/models", options=options
         )
 
     def list_sessions(
@@ -144,7 +144,7 @@ class ChatServerClient(Completions):
             "page": arguments.integer(page, "page"),
             "page_size": arguments.integer(page_size, "page_size"),
         }
-        read = models.ChatSessionListResponse.from_dict
+        read = models.ChatSessionListResponse.from_decoded
         return self._transport.ask(read, "GET", _SESSIONS, query=query, options=options)
 
     def iter_sessions(
@@ -161,7 +161,7 @@ class ChatServerClient(Completions):
         }
 
         def fetch(page: int, cursor: str) -> ChatSessionListResponse:
-            read = models.ChatSessionListResponse.from_dict
+            read = models.ChatSessionListResponse.from_decoded
             asked = {**query, "page": page, "cursor": cursor}
             return self._transport.ask(read, "GET", _SESSIONS, query=asked, options=options)
 
@@ -174,18 +174,18 @@ class ChatServerClient(Completions):
         session_id = arguments.identifier(session_id, "session_id")
         path = f"{_SESSIONS}/{path_segment(session_id, 'session_id')}"
         query = {"user_id": arguments.identifier(user_id, "user_id")}
-        read = models.ChatSessionDetailResponse.from_dict
+        read = models.ChatSessionDetailResponse.from_decoded
         return self._transport.ask(read, "GET", path, query=query, options=options)
 
     def get_platform_stats(self, **options: Unpack[CallOptions]) -> PlatformStats:
         """Figures of the whole server. For administrators; others get ForbiddenError."""
-        read = models.PlatformStats.from_dict
+        read = models.PlatformStats.from_decoded
         return self._transport.ask(read, "GET", "/api/v1/platform/stats", options=options)
 
     def list_admins(self, **options: Unpack[CallOptions]) -> AdminListResponse:
         """The administrators; `["admins"]` and `["count"]` work as well. For administrators."""
         return self._transport.ask(
-            models.AdminListResponse.from_dict, "GET", _ADMINS, options=options
+            models.AdminListResponse.from_decoded, "GET", _ADMINS, options=options
         )
 
     def add_admin(
@@ -197,13 +197,13 @@ class ChatServerClient(Completions):
             email=arguments.text(email, "email"),
             name=arguments.optional_text(name, "name") or None,
         )
-        read = models.AdminResponse.from_dict
+        read = models.AdminResponse.from_decoded
         return self._transport.ask(read, "POST", _ADMINS, body=request, options=options)
 
     def remove_admin(self, email: str, **options: Unpack[CallOptions]) -> AdminResponse:
         """Take the role away again. For administrators; the last one cannot be removed."""
         path = f"{_ADMINS}/{path_segment(arguments.text(email, 'email'), 'email')}"
-        read = models.AdminResponse.from_dict
+        read = models.AdminResponse.from_decoded
         return self._transport.ask(read, "DELETE", path, options=options)
 
     def get_audit_log(
@@ -214,7 +214,7 @@ class ChatServerClient(Completions):
             "limit": arguments.integer(limit, "limit"),
             "offset": arguments.integer(offset, "offset"),
         }
-        read = models.AuditLogResponse.from_dict
+        read = models.AuditLogResponse.from_decoded
         return self._transport.ask(read, "GET", _AUDIT, query=query, options=options)
 
     def iter_audit_log(
@@ -253,7 +253,7 @@ class ChatServerClient(Completions):
         }
 
         def fetch(offset: int, cursor: str) -> AuditLogResponse:
-            read = models.AuditLogResponse.from_dict
+            read = models.AuditLogResponse.from_decoded
             asked = {**query, "offset": offset, "cursor": cursor}
             return self._transport.ask(read, "GET", _AUDIT, query=asked, options=options)
 

@@ -43,7 +43,7 @@ def read_completion(body: Any) -> ChatCompletionResponse:
         raise errors.error_in_success(body)
     if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
         raise DecodeError("the server's answer is not a completion: it has no list of choices")
-    return models.ChatCompletionResponse.from_dict(body)
+    return models.ChatCompletionResponse.from_decoded(body)
 
 
 def events_of(content_type: str | None, chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
