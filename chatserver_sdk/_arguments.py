@@ -268,7 +268,7 @@ def moment(value: object, param: str) -> datetime | None:
 
     try:
         return parse_timestamp(value)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise _wrong(param, "a datetime or ISO 8601 text", value) from exc
 
 

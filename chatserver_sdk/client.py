@@ -153,17 +153,22 @@ class ChatServerClient(Completions):
         """All recorded sessions of a user, each once, fetched page by page as they are asked for.
 
         On a server of ours the latest created come first, and none is lost or repeated whatever
-        happens meanwhile; other servers order them, and repeat none.
+        happens meanwhile. Other servers order them, and repeat none; a session in which something
+        is said while you read may be missed there.
+
+        Raises BadRequestError at once; what list_sessions raises, and DecodeError for a list
+        without an end, when an item is asked for. Behind an error begin anew.
         """
         query = {
             "user_id": arguments.identifier(user_id, "user_id"),
             "page_size": paging.SESSIONS_PAGE,
         }
+        transport = self._transport.with_options(options)
 
-        def fetch(page: int, cursor: str) -> ChatSessionListResponse:
+        def fetch(page: int, cursor: str | None) -> ChatSessionListResponse:
             read = models.ChatSessionListResponse.from_decoded
             asked = {**query, "page": page, "cursor": cursor}
-            return self._transport.ask(read, "GET", _SESSIONS, query=asked, options=options)
+            return transport.ask(read, "GET", _SESSIONS, query=asked)
 
         return paging.iter_sessions(fetch)
 
@@ -232,32 +237,33 @@ class ChatServerClient(Completions):
         """The audit log, newest first, each entry once, fetched page by page as it is asked for.
 
         since, until: from this time on and before that one; ISO text or a datetime, naive is UTC.
-        action: one, or a pattern such as "admin.*". Whatever arrives meanwhile, nothing is lost
-        or repeated. For administrators.
-        """
-        equal = {
-            "user_id": arguments.optional_identifier(user_id, "user_id"),
-            "org_id": arguments.optional_identifier(org_id, "org_id"),
-            "resource": arguments.optional_text(resource, "resource"),
-            "resource_id": arguments.optional_identifier(resource_id, "resource_id"),
-        }
-        begin, end = arguments.moment(since, "since"), arguments.moment(until, "until")
-        pattern = arguments.optional_text(action, "action")
-        wanted = paging.AuditFilter(begin, end, pattern, **equal)
-        query = {
-            "since": begin and begin.isoformat(),
-            "until": end and end.isoformat(),
-            "action": pattern,
-            **equal,
-            "limit": paging.AUDIT_PAGE,
-        }
+        action: one, or a pattern such as "admin.*", where `*` is any text. The others: exactly
+        this one. Whatever arrives meanwhile, nothing is lost or repeated; on servers without
+        cursors some of that may come too, out of order. Servers that do not know the filters are
+        read through, up to the first page that is older than `since`.
 
-        def fetch(offset: int, cursor: str) -> AuditLogResponse:
+        For administrators. Raises BadRequestError at once; what get_audit_log raises, and
+        DecodeError for a log without an end, when an item is asked for. Behind an error begin anew.
+        """
+        begin, end = arguments.moment(since, "since"), arguments.moment(until, "until")
+        given = {
+            "action": action,
+            "user_id": user_id,
+            "org_id": org_id,
+            "resource": resource,
+            "resource_id": resource_id,
+        }
+        chosen = {name: arguments.optional_identifier(given[name], name) for name in given}
+        times = {"since": begin and begin.isoformat(), "until": end and end.isoformat()}
+        query = {**times, **chosen, "limit": paging.AUDIT_PAGE}
+        transport = self._transport.with_options(options)
+
+        def fetch(offset: int, cursor: str | None) -> AuditLogResponse:
             read = models.AuditLogResponse.from_decoded
             asked = {**query, "offset": offset, "cursor": cursor}
-            return self._transport.ask(read, "GET", _AUDIT, query=asked, options=options)
+            return transport.ask(read, "GET", _AUDIT, query=asked)
 
-        return paging.iter_audit_log(fetch, wanted)
+        return paging.iter_audit_log(fetch, paging.AuditFilter(begin, end, **chosen))
 
 
 def create_client(

@@ -271,6 +271,9 @@ def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:
 
 
 def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageRecord) -> None:
+    metadata = dict(answer.metadata)
+    # Where the messages that callers send have them, so that agents see them too.
+    calls = metadata.pop("tool_calls", None)
     values = {
         "id": answer.id,
         "session_id": end.session_id,
@@ -279,7 +282,8 @@ def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageReco
         "author": "ai",
         "kind": "text",
         "content": answer.content,
-        "metadata": answer.metadata,
+        "extra": {"tool_calls": calls} if calls else None,
+        "metadata": metadata,
         "tokens": answer.tokens,
         "turn_id": end.turn_id,
         "created_at": answer.created_at,

@@ -37,7 +37,12 @@ def records(count: int) -> bytes:
     session["updated_at"] = session["created_at"]
     said = [("user", "lorem ipsum dolor " * 5), ("assistant", "lorem ipsum dolor sit " * 25)]
     messages = [
-        {**message, "message_index": index, "role": said[index % 2][0], "content": said[index % 2][1]}
+        {
+            **message,
+            "message_index": index,
+            "role": said[index % 2][0],
+            "content": said[index % 2][1],
+        }
         for index in range(count)
     ]
     return json.dumps({"session": session, "messages": messages}).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 import json
 from typing import Any
 
@@ -126,7 +127,8 @@ def test_what_is_odd_beside_the_text_costs_nothing(choice: dict[str, Any]) -> No
     assert answer.response().choices[0].message.text == "Hi"
     message = {"role": "assistant", **choice["delta"]}
     if "tool_calls" not in message:
-        whole = openai.read_completion({"choices": [{**choice, "message": message}]})
+        body = deepcopy({"choices": [{**choice, "message": message}]})
+        whole = openai.read_completion(body)
         assert whole.choices[0].message.to_dict() == message
 
 
