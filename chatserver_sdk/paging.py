@@ -115,10 +115,10 @@ def iter_audit_log(
 
 
 def _is_last(found: AuditLogResponse, longest: int) -> bool:
-    # A server may give less than it was asked for, and ours alone is known to say so in `limit`:
-    # elsewhere only a page that is empty, or shorter than another one, is the last.
+    # A server may give less than it was asked for: only a page that is empty, or shorter than
+    # another one, is the last. Ours would have given a cursor.
     is_ours = found.raw is not None and "X-Chatserver" in found.raw.headers
-    return not found.entries or len(found.entries) < (found.limit if is_ours else longest)
+    return is_ours or len(found.entries) < max(longest, 1)
 
 
 class _Shown:

@@ -165,11 +165,13 @@ def test_a_client_made_of_another(wire_server: WireServer, client: ChatServerCli
 
 def test_closing_it_closes_its_streams(wire_server: WireServer, client: ChatServerClient) -> None:
     """And none of the others."""
-    wire_server.answers(event_stream(delta("Hel"), delta("lo"), DONE))
+    gate = threading.Event()
+    wire_server.answers(event_stream(delta("Hel"), Pause(gate), delta("lo"), DONE))
     other = client.with_options(timeout=20)
     mine, its = (c.create_completion("m", "x", stream=True) for c in (client, other))
     assert (next(mine), next(its)) == ("Hel", "Hel")
     other.close()
+    gate.set()
     assert list(mine) == ["lo"]
     with pytest.raises(ChatServerError):
         list(its)

@@ -207,7 +207,7 @@ def test_reasoning_under_either_name(name: str) -> None:
     """Whole and streamed it is read as reasoning_content, and goes back as it came."""
     streamed = fed({"delta": {name: "Let me "}}, {"delta": {name: "see."}}, {"delta": {name: ""}})
     body = {"role": "assistant", name: "Let me see.", "content": ""}
-    whole = openai.read_completion({"choices": [{"message": body}]})
+    whole = openai.read_completion({"choices": [{"message": dict(body)}]})
     for answer in (streamed.response(), whole):
         message = answer.choices[0].message
         assert message.reasoning_content == "Let me see."
