@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ._wire import openai, sse
 from .exceptions import (
@@ -24,8 +24,6 @@ from .raw import RawResponse
 
 if TYPE_CHECKING:
     from .models import ChatCompletionChunk, ChatCompletionResponse
-
-T = TypeVar("T")
 
 # How long the end of the body may keep us after `[DONE]`. The server that this protocol comes
 # from stores the answer only then, and drops that work when the client has hung up.
@@ -112,7 +110,8 @@ class CompletionStream(Generator[str, None, None]):
         return self
 
     def __next__(self) -> str:
-        return self._next(lambda text: text)
+        said: str = self._next(as_chunk=False)
+        return said
 
     def chunks(self) -> Iterator[ChatCompletionChunk]:
         """The rest of the answer as models: every chunk, those without text included.
@@ -121,7 +120,7 @@ class CompletionStream(Generator[str, None, None]):
         """
         with suppress(StopIteration):
             while True:
-                yield self._next(lambda _: self._answer.typed_chunk())
+                yield self._next(as_chunk=True)
 
     def send(self, value: None, /) -> str:
         """The same as next(): a stream takes nothing."""
@@ -181,35 +180,30 @@ class CompletionStream(Generator[str, None, None]):
         state = "finished" if self._finished else "closed" if self._closed else "open"
         return f"<CompletionStream {state} {self.metadata.get('system_fingerprint') or ''}>"
 
-    def _next(self, pick: Callable[[str], T | None]) -> T:
+    def _next(self, as_chunk: bool) -> Any:
         try:
             with self._reading:
                 if self._finished or self._closed:
                     raise StopIteration
-                return self._read_on(pick)
-        finally:
-            # A close() that came while we read could only shut the socket.
-            if self._closed:
-                self._body.close()
-
-    def _read_on(self, pick: Callable[[str], T | None]) -> T:
-        try:
-            return self._advance(pick)
+                return self._advance(as_chunk)
         except BaseException as exc:
             self._finished = True
-            self._failure = exc if isinstance(exc, ChatServerError) else None
-            self._body.close()
+            self._failure = exc if isinstance(exc, ChatServerError) else self._failure
             raise
+        finally:
+            # A close() that came while we read could only shut the socket.
+            if self._finished or self._closed:
+                self._body.close()
 
-    def _advance(self, pick: Callable[[str], T | None]) -> T:
-        """Read until an event gives what is picked, at the end raise StopIteration."""
+    def _advance(self, as_chunk: bool) -> Any:
+        """Read until an event says something, at the end raise StopIteration."""
         while True:
             failure: ChatServerError | None = None
             try:
                 for event in self._events:
-                    picked = self._take(event, pick)
-                    if picked:
-                        return picked
+                    said = self._take(event, as_chunk)
+                    if said:
+                        return said
             except (TransportError, DecodeError) as exc:
                 failure = exc
             if self._answer.is_whole:
@@ -222,17 +216,19 @@ class CompletionStream(Generator[str, None, None]):
             tell(self._answer.response())
         raise StopIteration
 
-    def _take(self, event: sse.ServerSentEvent, pick: Callable[[str], T | None]) -> T | None:
+    def _take(self, event: sse.ServerSentEvent, as_chunk: bool) -> Any:
+        answer, place = self._answer, self._place
         # What a server says behind [DONE] is no part of the answer.
-        if self._answer.is_done or self._place.has_seen(event):
+        if answer.is_done or (place.is_resumed and place.has_seen(event)):
             return None
         self._body.note_event()
         self._fruitless = 0
-        picked = pick(self._answer.add(event))
-        self._place.last_id = event.id
-        if self._answer.is_whole and not self._is_draining:
-            self._drain()
-        return picked
+        text = answer.add(event)
+        place.last_id = event.id
+        if answer.is_whole and not self._is_draining:
+            self._is_draining = True
+            self._body.drain_for(_DRAIN_SECONDS)
+        return answer.typed_chunk() if as_chunk else text
 
     def _take_up(self, failure: ChatServerError | None) -> None:
         """Go on behind the last event; raise where the server cannot, or time is up."""
@@ -260,11 +256,6 @@ class CompletionStream(Generator[str, None, None]):
             except ChatServerError as exc:
                 failure = exc
 
-    def _drain(self) -> None:
-        """What comes from here on is read to the end of the body, for a bounded time."""
-        self._is_draining = True
-        self._body.drain_for(_DRAIN_SECONDS)
-
     def _broken(self, message: str, cause: ChatServerError | None) -> StreamError:
         if self._closed:
             return self._consumed("this answer was closed while it was read; see .text")
@@ -290,7 +281,8 @@ class _Place:
         # Before its first event a stream can be resumed where we know who numbers them.
         numbered = self._turn_id is not None and "X-Chatserver" in headers
         self._start = f"{self._turn_id}:0" if numbered else None
-        self._seen = -1
+        self.is_resumed = False
+        self._seen = 0
 
     @property
     def cursor(self) -> str | None:
@@ -304,12 +296,11 @@ class _Place:
 
     def go_on(self, cursor: str) -> None:
         """The stream begins anew behind the cursor."""
+        self.is_resumed = True
         self._seen = _seq(cursor, self._turn_id) or 0
 
     def has_seen(self, event: sse.ServerSentEvent) -> bool:
         """Whether the server says again what came before the stream broke off."""
-        if self._seen < 0:
-            return False
         seq = _seq(event.id, self._turn_id)
         # The last event and [DONE] have one number.
         return seq is not None and seq <= self._seen and event.data != openai.DONE

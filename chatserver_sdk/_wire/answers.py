@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from chatserver_sdk import models
@@ -34,6 +35,7 @@ class StreamedAnswer:
         self._choices_asked = choices_asked
         self._choices: dict[int, _Choice] = {0: _Choice()}
         self._finished = 0
+        self._heading: tuple[Any, ...] = ()
 
     @property
     def text(self) -> str:
@@ -68,16 +70,16 @@ class StreamedAnswer:
         return added
 
     def typed_chunk(self) -> ChatCompletionChunk | None:
-        """The chunk that came last as a model. Raises DecodeError."""
+        """The chunk that came last as a model, once. Raises DecodeError."""
         if self.chunk is None:
             return None
-        choices = self.chunk.get("choices")
-        listed = choices if isinstance(choices, list) else []
-        chunk = self.chunk
-        if listed is not choices or any(map(_is_odd, listed)):
-            known = [_typed(choice) for choice in listed if isinstance(choice, dict)]
-            chunk = {**chunk, "choices": known}
-        return models.ChatCompletionChunk.from_dict(chunk)
+        chunk, self.chunk = self.chunk, None
+        choices = chunk.get("choices")
+        if not isinstance(choices, list):
+            chunk["choices"] = []
+        elif any(map(_is_odd, choices)):
+            chunk["choices"] = [_typed(choice) for choice in choices if isinstance(choice, dict)]
+        return models.ChatCompletionChunk.from_decoded(chunk)
 
     def response(self) -> ChatCompletionResponse:
         """The same as if the answer had come whole."""
@@ -101,10 +103,13 @@ class StreamedAnswer:
         return chunk
 
     def _note(self, chunk: dict[str, Any]) -> None:
-        for key in _METADATA_KEYS:
-            if chunk.get(key):
-                self.metadata[key] = chunk[key]
-        if isinstance(chunk.get("usage"), dict):
+        get = chunk.get
+        heading = (get("id"), get("model"), get("created"), get("system_fingerprint"))
+        # Nearly every chunk repeats the one before.
+        if heading != self._heading:
+            self._heading = heading
+            self.metadata.update({key: chunk[key] for key in _METADATA_KEYS if get(key)})
+        if isinstance(get("usage"), dict):
             self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
 
     def _add_choice(self, choice: dict[str, Any]) -> str:
@@ -146,7 +151,7 @@ class _Choice:
         """What the chunk says of this choice; the text that it adds."""
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
         if choice.get("logprobs"):
-            self._add_logprobs(choice["logprobs"])
+            self._add_logprobs(deepcopy(choice["logprobs"]))
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._has_delta = True
@@ -183,9 +188,10 @@ class _Choice:
     def _add_field(self, key: str, value: Any) -> None:
         known = self._others.get(key)
         if key == "tool_calls":
-            self._tool_calls.add(value)
+            # Copies, here and below: the chunk itself may become a model.
+            self._tool_calls.add(deepcopy(value))
         elif key == "function_call":
-            self._add_function_call(value)
+            self._add_function_call(deepcopy(value))
         elif isinstance(value, str) and key not in _SAID_WHOLE:
             # Reasoning and refusals come in pieces, as the content does.
             if isinstance(known, _Text):

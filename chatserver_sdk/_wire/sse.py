@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from chatserver_sdk.exceptions import DecodeError
@@ -30,6 +31,10 @@ class ServerSentEvent(NamedTuple):
     retry: int | None = None
 
 
+# What the class does itself, without looking at defaults: half of the time an event takes.
+_event = partial(tuple.__new__, ServerSentEvent)
+
+
 def iter_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     """The events in a body, wherever its chunks are cut; an event without its end is dropped.
 
@@ -43,7 +48,7 @@ def iter_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
             head, _, line = block.partition(b"\n")
             last_id = head[4:].decode("utf-8", "replace") if _is_data_line(line) else last_id
         if _is_data_line(line):
-            yield ServerSentEvent(line[6:].decode("utf-8", "replace"), "message", last_id)
+            yield _event((line[6:].decode("utf-8", "replace"), "message", last_id, None))
             continue
         last_id, event = _parse_block(block, last_id)
         if event is not None:

@@ -82,8 +82,12 @@ class Model(DataClassJsonMixin):
     the text of an answer (reasoning, log probabilities) it is kept in `.extra` as it came.
     """
 
-    _plan: ClassVar[_Plan]
-    _owning_plan: ClassVar[_Plan]
+    _plan: ClassVar[_Plan | None] = None
+    _owning_plan: ClassVar[_Plan | None] = None
+
+    def __init_subclass__(cls) -> None:
+        # Each class has plans of its own, and does not inherit them.
+        cls._plan = cls._owning_plan = None
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -100,14 +104,14 @@ class Model(DataClassJsonMixin):
         """Read a decoded JSON object. Raises DecodeError."""
         if type(kvs) is not dict and not isinstance(kvs, Mapping):
             raise DecodeError(f"{cls.__name__}: expected an object, got {kind_of(kvs)}")
-        return (cls.__dict__.get("_plan") or plan_of(cls)).read(cls, {**kvs})
+        return (cls._plan or plan_of(cls)).read(cls, {**kvs})
 
     @classmethod
     def from_decoded(cls: type[M], raw: Any) -> M:
         """The same of JSON that nobody else needs: it becomes the model, without a copy."""
         if type(raw) is not dict:
             raise DecodeError(f"{cls.__name__}: expected an object, got {kind_of(raw)}")
-        return (cls.__dict__.get("_owning_plan") or owning_plan_of(cls)).read(cls, raw)
+        return (cls._owning_plan or owning_plan_of(cls)).read(cls, raw)
 
     @classmethod
     def from_json(cls: type[M], s: str | bytes, **kw: Any) -> M:  # type: ignore[override]
@@ -158,11 +162,9 @@ _new = object.__new__
 
 
 class _Work(NamedTuple):
-    """What objects of one shape need: values to be read, the defaults of what is not there, fields
-    that are made each time, others to be set aside."""
+    """What objects of one shape need: values to be read, fields to be filled, others set aside."""
 
     reads: list[tuple[str, Convert]]
-    defaults: dict[str, Any]
     fills: list[str]
     has_others: bool
 
@@ -182,14 +184,12 @@ class _Plan:
     def __init__(self, cls: type[Any], *, owns: bool) -> None:
         hints = get_type_hints(cls)
         self.fields = {f.name: _plan_field(f, hints[f.name], owns) for f in dataclasses.fields(cls)}
-        self.prefilled = {
-            f.name: None if f.default is MISSING else f.default
-            for f in dataclasses.fields(cls)
-            if f.default is not MISSING or self.fields[f.name].nullable
-        }
         self.plain = {f.name: f.plain for f in self.fields.values()}
+        # Any other that is not there has its default as an attribute of the class.
         self.to_fill = [
-            f.name for f in self.fields.values() if f.alias or f.name not in self.prefilled
+            f.name
+            for f in dataclasses.fields(cls)
+            if f.default is MISSING or self.fields[f.name].alias
         ]
         self.shapes: dict[tuple[Any, ...], _Work] = {}
         self.aliases = [f.alias for f in self.fields.values() if f.alias]
@@ -209,9 +209,7 @@ class _Plan:
             work = self._look_at(values)
             if len(self.shapes) < _MOST_SHAPES:
                 self.shapes[shape] = work
-        reads, defaults, fills, has_others = work
-        if defaults:
-            values.update(defaults)
+        reads, fills, has_others = work
         for name, read in reads:
             try:
                 values[name] = read(values[name])
@@ -233,7 +231,6 @@ class _Plan:
         known = [name for name in odd if name in self.fields]
         return _Work(
             [(name, self.fields[name].read) for name in known if raw[name] is not None],
-            {name: value for name, value in self.prefilled.items() if name not in raw},
             [*(name for name in self.to_fill if name not in raw)]
             + [name for name in known if raw[name] is None],
             len(known) < len(odd),
@@ -273,7 +270,7 @@ class _Plan:
         for alias in self.aliases:
             unknown.pop(alias, None)
         for name, other, plain in self.other_names:
-            if not values[name] and unknown.get(other) and type(unknown[other]) in plain:
+            if not values.get(name) and unknown.get(other) and type(unknown[other]) in plain:
                 values[name] = unknown[other]
         if unknown or odd:
             values["_extra"] = {**unknown, **odd}
@@ -282,7 +279,7 @@ class _Plan:
         values = model.__dict__
         written: dict[str, Any] = {}
         for f in self.fields.values():
-            value = values[f.name]
+            value = getattr(model, f.name)
             if f.exclude is None or not f.exclude(value):
                 written[f.name] = None if value is None else f.write(value)
         extra = values.get("_extra", {})
@@ -296,23 +293,24 @@ class _Plan:
 
 def plan_of(cls: type[Any]) -> _Plan:
     """The class's plan; made at its first use, when every name it refers to exists."""
-    plan = cls.__dict__.get("_plan")
+    plan: _Plan | None = cls._plan
     if plan is None:
         plan = cls._plan = _Plan(cls, owns=False)
-    return cast(_Plan, plan)
+    return plan
 
 
 def owning_plan_of(cls: type[Any]) -> _Plan:
     """The same for JSON that becomes the model, what is inside it included."""
-    plan = cls.__dict__.get("_owning_plan")
+    plan: _Plan | None = cls._owning_plan
     if plan is None:
         plan = cls._owning_plan = _Plan(cls, owns=True)
-    return cast(_Plan, plan)
+    return plan
 
 
 def _plan_field(f: dataclasses.Field[Any], hint: Any, owns: bool) -> _Field:
     options = f.metadata.get("dataclasses_json", {})
-    read, write = _converters(hint, owns)
+    # What a field may be worth without is kept as it came where it cannot be read.
+    read, write = _converters(hint, owns and not f.metadata.get("minor"))
     return _Field(
         name=f.name,
         read=read,
