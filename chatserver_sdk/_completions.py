@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from . import _arguments as arguments
 from . import models
 from ._options import DEFAULT_MAX_TOKENS, CompletionOptions
-from ._transport import CallOptions, Transport, path_segment
+from ._transport import CallOptions, Subject, Transport, path_segment
 from ._transport.resuming import Resumption
-from ._wire import openai, structured
+from ._wire import genai, openai, structured
 from .conversation import Conversation
-from .exceptions import BadRequestError, DecodeError
+from .exceptions import BadRequestError, ChatServerError, DecodeError
 from .streaming import CompletionStream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._arguments import Messages
+    from ._transport import ByteBody
     from .models import ChatCompletionRequest, ChatCompletionResponse
 
     class CompletionCall(CompletionOptions, CallOptions, total=False):
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATH = "/v1/chat/completions"
+_RESUMED = Subject(route=f"{_PATH}/{{turn_id}}/events", of_answer=genai.of_stream)
 _OF_ANY_CALL = CallOptions.__optional_keys__
 
 
@@ -183,7 +185,12 @@ class Completions:
         if stream:
             return self._stream(request, of_call)
         return self._transport.ask(
-            openai.read_completion, "POST", _PATH, body=request, options=of_call
+            openai.read_completion,
+            "POST",
+            _PATH,
+            body=request,
+            options=of_call,
+            subject=lambda: _subject(request, genai.of_answer),
         )
 
     def parse_completion(
@@ -244,15 +251,33 @@ class Completions:
         """
         cursor = arguments.text(cursor, "cursor")
         resume = Resumption(self._transport, _events_path, options, time.monotonic())
-        return CompletionStream(resume.open(cursor), resume, cursor=cursor)
+        body = resume.open(cursor, _RESUMED)
+        return CompletionStream(body, resume, cursor=cursor, on_end=_told(body))
 
     def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
         begun_at = time.monotonic()
         body = self._transport.open_stream(
-            "POST", _PATH, body=request, options=options, begun_at=begun_at
+            "POST",
+            _PATH,
+            body=request,
+            options=options,
+            begun_at=begun_at,
+            subject=lambda: _subject(request, genai.of_stream),
         )
-        resume = Resumption(self._transport, _events_path, options, begun_at)
-        return CompletionStream(body, resume, choices_asked=request.n or 1)
+        resume = Resumption(self._transport, _events_path, options, begun_at, body.trace)
+        return CompletionStream(body, resume, choices_asked=request.n or 1, on_end=_told(body))
+
+
+def _subject(
+    request: ChatCompletionRequest, of_answer: Callable[[Any], Mapping[str, Any]]
+) -> Subject:
+    name = f"chat {request.model}"
+    return Subject(name=name, attributes=genai.of_request(request), of_answer=of_answer)
+
+
+def _told(body: ByteBody) -> Callable[[openai.StreamedAnswer, ChatServerError | None], None]:
+    trace = body.trace
+    return lambda answer, error: trace.end_stream(answer, answer.events, error)
 
 
 def _split(options: Mapping[str, Any]) -> tuple[CallOptions, dict[str, Any]]:
