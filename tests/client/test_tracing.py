@@ -218,6 +218,22 @@ def test_a_stream_that_is_closed_by_another_thread(
     assert only(spans).status.status_code is StatusCode.UNSET
 
 
+def test_a_call_ends_once(
+    wire_server: WireServer,
+    eager: ChatServerClient,
+    spans: Spans,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two threads may find a stream's end at the same time; OpenTelemetry would complain."""
+    wire_server.answers(EVENTS)
+    body = eager._transport.open_stream("POST", CHAT)
+    for _ in range(2):
+        body.trace.end_stream(None, 0, None)
+        body.trace.end()
+    body.close()
+    assert only(spans).name == f"POST {CHAT}" and not caplog.records
+
+
 FAILURES: dict[str, tuple[Script, str, int | None]] = {
     "status": (json_answer(429, {"detail": SAID}), "RateLimitError", 429),
     "cut": ([Cut()], "APIConnectionError", None),
