@@ -252,6 +252,14 @@ def integer(value: object, param: str) -> int:
     return value
 
 
+def method(value: object) -> str:
+    """An HTTP method. Raises BadRequestError."""
+    given = text(value, "method").upper()
+    if not given.isascii() or not given.isalpha():
+        raise BadRequestError("method must be an HTTP method, such as GET", param="method")
+    return given
+
+
 def moment(value: object, param: str) -> datetime | None:
     """An aware time from ISO text or a datetime, or None. Raises BadRequestError."""
     if value is None:
@@ -260,7 +268,7 @@ def moment(value: object, param: str) -> datetime | None:
 
     try:
         return parse_timestamp(value)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise _wrong(param, "a datetime or ISO 8601 text", value) from exc
 
 

@@ -6,21 +6,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from . import _arguments as arguments
 from . import models
+from ._lazy import Later
 from ._options import DEFAULT_MAX_TOKENS, CompletionOptions
 from ._transport import CallOptions, Subject, Transport, path_segment
-from ._transport.resuming import Resumption
-from ._wire import genai, openai, structured
-from .conversation import Conversation
+from ._wire import genai
 from .exceptions import BadRequestError, ChatServerError, DecodeError
-from .streaming import CompletionStream
 
 if TYPE_CHECKING:
+    from . import _arguments as arguments, conversation as conversations, streaming
+    from ._transport import resuming
+    from ._transport.body import ByteBody
+    from ._wire import openai, structured
+    from .conversation import Conversation
+    from .streaming import CompletionStream
     from typing_extensions import Unpack
 
     from ._arguments import Messages
-    from ._transport import ByteBody
     from .models import ChatCompletionRequest, ChatCompletionResponse
 
     class CompletionCall(CompletionOptions, CallOptions, total=False):
@@ -47,12 +49,22 @@ if TYPE_CHECKING:
         system_prompt: str | None
         session_id: str | None
 
+else:
+    # Whoever builds a client and does not call it yet, for a --help, need not wait for these.
+    arguments = Later("chatserver_sdk._arguments")
+    conversations = Later("chatserver_sdk.conversation")
+    openai = Later("chatserver_sdk._wire.openai")
+    resuming = Later("chatserver_sdk._transport.resuming")
+    streaming = Later("chatserver_sdk.streaming")
+    structured = Later("chatserver_sdk._wire.structured")
 
 T = TypeVar("T")
 
 _PATH = "/v1/chat/completions"
 _RESUMED = Subject(route=f"{_PATH}/{{turn_id}}/events", of_answer=genai.of_stream)
 _OF_ANY_CALL = CallOptions.__optional_keys__
+# Other servers' words for an answer that stops in the middle are among them.
+_CUT = ("length", "max_tokens", "model_length", "content_filter", "cancelled", "error")
 
 
 class Completions:
@@ -203,12 +215,17 @@ class Completions:
     ) -> T:
         """The answer as an instance of a dataclass, a TypedDict or a pydantic model.
 
-        The model is asked for JSON of this form (a `response_format` of your own wins), and what
-        it says is checked. The other arguments are create_completion's.
+        The model is asked for JSON of this form, and the first answer's text is checked, with or
+        without a fence around it. A `response_format` of your own wins; None asks for none, for
+        servers that do not know it: then say in the messages what you want. The other arguments
+        are create_completion's.
 
-        Raises BadRequestError for a class that JSON cannot say, DecodeError for an answer that
-        does not fit, for a refusal, and for one that was cut off; its `response` is the answer.
+        Raises BadRequestError for a class that JSON cannot say (nothing is sent then); DecodeError
+        for an answer that does not fit, a refusal, tool calls, and an answer that was cut off. Its
+        `response` is the raw answer: `error.response.json()`.
         """
+        if "stream" in options:
+            raise TypeError("parse_completion() got an unexpected keyword argument 'stream'")
         form = structured.response_format_for(into)
         asked: Any = {"response_format": form, **options}
         answer: ChatCompletionResponse = self.create_completion(model, messages, **asked)
@@ -230,10 +247,13 @@ class Completions:
     ) -> Conversation:
         """A dialogue that remembers what was said; the options hold for each of its questions.
 
-        user: records it on the server, so that `session_id`, the conversation's id, continues it
-        in another process.
+        user: whose history it belongs to; a chat server records it, and the conversation's
+        `session_id`, given here with the same user, continues it in another process.
+        system_prompt: instructions that are said before the first question.
+
+        Raises BadRequestError for arguments that cannot be right. Nothing is sent yet.
         """
-        return Conversation(
+        return conversations.Conversation(
             self,
             model,
             user=user,
@@ -250,9 +270,9 @@ class Completions:
         `resume_window_passed` when it is too late.
         """
         cursor = arguments.text(cursor, "cursor")
-        resume = Resumption(self._transport, _events_path, options, time.monotonic())
+        resume = resuming.Resumption(self._transport, _events_path, options, time.monotonic())
         body = resume.open(cursor, _RESUMED)
-        return CompletionStream(body, resume, cursor=cursor, on_end=_told(body))
+        return streaming.CompletionStream(body, resume, cursor=cursor, on_end=_told(body))
 
     def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
         begun_at = time.monotonic()
@@ -264,8 +284,9 @@ class Completions:
             begun_at=begun_at,
             subject=lambda: _subject(request, genai.of_stream),
         )
-        resume = Resumption(self._transport, _events_path, options, begun_at, body.trace)
-        return CompletionStream(body, resume, choices_asked=request.n or 1, on_end=_told(body))
+        resume = resuming.Resumption(self._transport, _events_path, options, begun_at, body.trace)
+        choices = request.n or 1
+        return streaming.CompletionStream(body, resume, choices_asked=choices, on_end=_told(body))
 
 
 def _subject(
@@ -290,13 +311,16 @@ def _only_text(answer: ChatCompletionResponse) -> str:
     """What the first choice says. Raises DecodeError where it says nothing, or not all of it."""
     if not answer.choices:
         raise DecodeError("the answer has no choice")
-    choice = answer.choices[0]
+    choice = min(answer.choices, key=lambda choice: choice.index)
+    # Not the refusal's own words: they may repeat the question.
     if choice.message.refusal:
-        raise DecodeError(f"the model refused: {choice.message.refusal}")
-    if choice.finish_reason in ("length", "content_filter", "cancelled"):
+        raise DecodeError("the model refused to answer; `response` has its words")
+    if choice.message.tool_calls:
+        raise DecodeError("the model asks for tool calls in place of an answer; see `response`")
+    if choice.finish_reason in _CUT:
         raise DecodeError(f"the answer is not whole: it ended with {choice.finish_reason!r}")
-    if not choice.message.text:
-        raise DecodeError(f"the answer has no text; it ended with {choice.finish_reason!r}")
+    if not choice.message.text.strip():
+        raise DecodeError("the answer has no text; `response` has what came")
     return choice.message.text
 
 

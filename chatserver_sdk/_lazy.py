@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used (PEP 562)."""
+"""Names and modules that are imported when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ def lazy_names(
         return value
 
     return get, lambda: names, names
+
+
+class Later:
+    """A module that is imported when something of it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(import_module(self._name), attribute)
+        self.__dict__[attribute] = value
+        return value

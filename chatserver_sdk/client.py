@@ -6,8 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _arguments as arguments
-from . import models, paging
+from . import models
 from ._completions import Completions
 from ._transport import (
     DEFAULT_BASE_URL,
@@ -20,9 +19,11 @@ from ._transport import (
     path_of,
     path_segment,
 )
+from ._lazy import Later
 from .raw import RawResponse
 
 if TYPE_CHECKING:
+    from . import _arguments as arguments, paging
     from datetime import datetime
 
     import requests
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
         ModelsResponse,
         PlatformStats,
     )
+else:
+    arguments = Later("chatserver_sdk._arguments")
+    paging = Later("chatserver_sdk.paging")
 
 _SESSIONS = "/atoms/chat/sessions"
 _AUDIT = "/api/v1/platform/audit"
@@ -114,7 +118,7 @@ class ChatServerClient(Completions):
         path: from the base URL on, for example "/api/v1/news". body: sent as JSON.
         Raises BadRequestError for a path that cannot be, and what the server answers.
         """
-        verb = arguments.text(method, "method").upper()
+        verb = arguments.method(method)
         return self._transport.request(
             verb, path_of(path), query=query, body=body, options=options, subject=_UNKNOWN
         )
@@ -135,7 +139,7 @@ class ChatServerClient(Completions):
     def list_models(self, **options: Unpack[CallOptions]) -> ModelsResponse:
         """The models that the server offers."""
         return self._transport.ask(
-            models.ModelsResponse.from_dict, "GET", "/v1/models", options=options
+            models.ModelsResponse.from_decoded, "GET", "/v1/models", options=options
         )
 
     def list_sessions(
@@ -147,7 +151,7 @@ class ChatServerClient(Completions):
             "page": arguments.integer(page, "page"),
             "page_size": arguments.integer(page_size, "page_size"),
         }
-        read = models.ChatSessionListResponse.from_dict
+        read = models.ChatSessionListResponse.from_decoded
         return self._transport.ask(read, "GET", _SESSIONS, query=query, options=options)
 
     def iter_sessions(
@@ -156,17 +160,22 @@ class ChatServerClient(Completions):
         """All recorded sessions of a user, each once, fetched page by page as they are asked for.
 
         On a server of ours the latest created come first, and none is lost or repeated whatever
-        happens meanwhile; other servers order them, and repeat none.
+        happens meanwhile. Other servers order them, and repeat none; a session in which something
+        is said while you read may be missed there.
+
+        Raises BadRequestError at once; what list_sessions raises, and DecodeError for a list
+        without an end, when an item is asked for. Behind an error begin anew.
         """
         query = {
             "user_id": arguments.identifier(user_id, "user_id"),
             "page_size": paging.SESSIONS_PAGE,
         }
+        transport = self._transport.with_options(options)
 
-        def fetch(page: int, cursor: str) -> ChatSessionListResponse:
-            read = models.ChatSessionListResponse.from_dict
+        def fetch(page: int, cursor: str | None) -> ChatSessionListResponse:
+            read = models.ChatSessionListResponse.from_decoded
             asked = {**query, "page": page, "cursor": cursor}
-            return self._transport.ask(read, "GET", _SESSIONS, query=asked, options=options)
+            return transport.ask(read, "GET", _SESSIONS, query=asked)
 
         return paging.iter_sessions(fetch)
 
@@ -177,20 +186,20 @@ class ChatServerClient(Completions):
         session_id = arguments.identifier(session_id, "session_id")
         path = f"{_SESSIONS}/{path_segment(session_id, 'session_id')}"
         query = {"user_id": arguments.identifier(user_id, "user_id")}
-        read = models.ChatSessionDetailResponse.from_dict
+        read = models.ChatSessionDetailResponse.from_decoded
         return self._transport.ask(
             read, "GET", path, query=query, options=options, subject=_ONE_SESSION
         )
 
     def get_platform_stats(self, **options: Unpack[CallOptions]) -> PlatformStats:
         """Figures of the whole server. For administrators; others get ForbiddenError."""
-        read = models.PlatformStats.from_dict
+        read = models.PlatformStats.from_decoded
         return self._transport.ask(read, "GET", "/api/v1/platform/stats", options=options)
 
     def list_admins(self, **options: Unpack[CallOptions]) -> AdminListResponse:
         """The administrators; `["admins"]` and `["count"]` work as well. For administrators."""
         return self._transport.ask(
-            models.AdminListResponse.from_dict, "GET", _ADMINS, options=options
+            models.AdminListResponse.from_decoded, "GET", _ADMINS, options=options
         )
 
     def add_admin(
@@ -202,13 +211,13 @@ class ChatServerClient(Completions):
             email=arguments.text(email, "email"),
             name=arguments.optional_text(name, "name") or None,
         )
-        read = models.AdminResponse.from_dict
+        read = models.AdminResponse.from_decoded
         return self._transport.ask(read, "POST", _ADMINS, body=request, options=options)
 
     def remove_admin(self, email: str, **options: Unpack[CallOptions]) -> AdminResponse:
         """Take the role away again. For administrators; the last one cannot be removed."""
         path = f"{_ADMINS}/{path_segment(arguments.text(email, 'email'), 'email')}"
-        read = models.AdminResponse.from_dict
+        read = models.AdminResponse.from_decoded
         return self._transport.ask(read, "DELETE", path, options=options, subject=_ONE_ADMIN)
 
     def get_audit_log(
@@ -219,7 +228,7 @@ class ChatServerClient(Completions):
             "limit": arguments.integer(limit, "limit"),
             "offset": arguments.integer(offset, "offset"),
         }
-        read = models.AuditLogResponse.from_dict
+        read = models.AuditLogResponse.from_decoded
         return self._transport.ask(read, "GET", _AUDIT, query=query, options=options)
 
     def iter_audit_log(
@@ -237,32 +246,33 @@ class ChatServerClient(Completions):
         """The audit log, newest first, each entry once, fetched page by page as it is asked for.
 
         since, until: from this time on and before that one; ISO text or a datetime, naive is UTC.
-        action: one, or a pattern such as "admin.*". Whatever arrives meanwhile, nothing is lost
-        or repeated. For administrators.
+        action: one, or a pattern such as "admin.*", where `*` is any text. The others: exactly
+        this one. Whatever arrives meanwhile, nothing is lost or repeated; on servers without
+        cursors some of that may come too, out of order. Servers that do not know the filters are
+        read through, up to the first page that is older than `since`.
+
+        For administrators. Raises BadRequestError at once; what get_audit_log raises, and
+        DecodeError for a log without an end, when an item is asked for. Behind an error begin anew.
         """
-        equal = {
-            "user_id": arguments.optional_identifier(user_id, "user_id"),
-            "org_id": arguments.optional_identifier(org_id, "org_id"),
-            "resource": arguments.optional_text(resource, "resource"),
-            "resource_id": arguments.optional_identifier(resource_id, "resource_id"),
-        }
         begin, end = arguments.moment(since, "since"), arguments.moment(until, "until")
-        pattern = arguments.optional_text(action, "action")
-        wanted = paging.AuditFilter(begin, end, pattern, **equal)
-        query = {
-            "since": begin and begin.isoformat(),
-            "until": end and end.isoformat(),
-            "action": pattern,
-            **equal,
-            "limit": paging.AUDIT_PAGE,
+        given = {
+            "action": action,
+            "user_id": user_id,
+            "org_id": org_id,
+            "resource": resource,
+            "resource_id": resource_id,
         }
+        chosen = {name: arguments.optional_identifier(given[name], name) for name in given}
+        times = {"since": begin and begin.isoformat(), "until": end and end.isoformat()}
+        query = {**times, **chosen, "limit": paging.AUDIT_PAGE}
+        transport = self._transport.with_options(options)
 
-        def fetch(offset: int, cursor: str) -> AuditLogResponse:
-            read = models.AuditLogResponse.from_dict
+        def fetch(offset: int, cursor: str | None) -> AuditLogResponse:
+            read = models.AuditLogResponse.from_decoded
             asked = {**query, "offset": offset, "cursor": cursor}
-            return self._transport.ask(read, "GET", _AUDIT, query=asked, options=options)
+            return transport.ask(read, "GET", _AUDIT, query=asked)
 
-        return paging.iter_audit_log(fetch, wanted)
+        return paging.iter_audit_log(fetch, paging.AuditFilter(begin, end, **chosen))
 
 
 def create_client(

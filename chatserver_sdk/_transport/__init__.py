@@ -7,7 +7,6 @@ from .addresses import DEFAULT_BASE_URL as DEFAULT_BASE_URL
 from .addresses import normalize_base_url as normalize_base_url
 from .addresses import path_of as path_of
 from .addresses import path_segment as path_segment
-from .body import ByteBody as ByteBody
 from .retries import RetryPolicy as RetryPolicy
 from .sending import Transport as Transport
 from .settings import CallOptions as CallOptions

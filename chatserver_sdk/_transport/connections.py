@@ -12,13 +12,15 @@ import sys
 import threading
 import weakref
 from contextlib import suppress
-from http.client import HTTPResponse, RemoteDisconnected
+from http.client import HTTPResponse, IncompleteRead, RemoteDisconnected
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from .chunking import Dechunker
 
 _POOL_SIZE = 64
 
@@ -106,6 +108,9 @@ class _Lines:
 
 
 class _Answer(HTTPResponse):
+    chunked: bool
+    _chunks: Dechunker
+
     def begin(self) -> None:
         # http.client takes headers for whole where the connection ends among them.
         if self.headers is not None:
@@ -118,6 +123,19 @@ class _Answer(HTTPResponse):
             self.fp = lines.file if self.fp is lines else self.fp
         if lines.last not in (b"\r\n", b"\n"):
             raise RemoteDisconnected("the connection ended in the middle of the headers")
+        self._chunks = Dechunker()
+
+    def read1(self, n: int = -1) -> bytes:
+        """What one read of the socket gives, all of its chunks."""
+        body = b""
+        while self.chunked and self.fp is not None and not body:
+            said = self.fp.read1(n)
+            if not said:
+                raise IncompleteRead(b"")
+            body = self._chunks.feed(said)
+            if self._chunks.is_over:
+                self.close()
+        return body if self.chunked else super().read1(n)
 
 
 class _Noted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
+import sys
 import threading
 import time
 import weakref
@@ -14,26 +14,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
+from chatserver_sdk._lazy import Later
 from chatserver_sdk._version import __version__
-from chatserver_sdk._wire import errors
 from chatserver_sdk.exceptions import ConfigurationError, DecodeError
 from chatserver_sdk.raw import RawResponse
 
-from .body import ByteBody
-from .call import Call, Failure
 from .connections import Session
-from .exchange import Exchange
 from .log import log, named, set_up
 from .retries import Ending, may_send_again
 from .settings import CallOptions, Settings
 from .tracing import About, Trace, begin
 
 if TYPE_CHECKING:
+    from chatserver_sdk._wire import errors
     from chatserver_sdk.models import Model
+
+    from . import body as bodies, call as calls, exchange as exchanges
+    from .body import ByteBody
+    from .call import Call, Failure
+    from .exchange import Exchange
+else:
+    # A client that is built and not yet used does without them.
+    bodies = Later("chatserver_sdk._transport.body")
+    calls = Later("chatserver_sdk._transport.call")
+    errors = Later("chatserver_sdk._wire.errors")
+    exchanges = Later("chatserver_sdk._transport.exchange")
 
 M = TypeVar("M", bound="Model")
 
-_USER_AGENT = f"chatserver-sdk/{__version__} python/{platform.python_version()}"
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
+_USER_AGENT = f"chatserver-sdk/{__version__} python/{_PYTHON}"
 
 
 class Transport:
@@ -45,8 +55,9 @@ class Transport:
         set_up()
         self.settings = settings
         self.own_session = session
-        self._exchange = Exchange(Session(_USER_AGENT) if session is None else session)
+        self.session = Session(_USER_AGENT) if session is None else session
         self._is_root = session is None
+        self._exchange: Exchange | None = None
         self._server = _Server()
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -54,11 +65,6 @@ class Transport:
     def __reduce__(self) -> tuple[Any, ...]:
         # Connections stay where they are; a copy opens its own.
         return type(self), (self.settings, self.own_session)
-
-    @property
-    def session(self) -> requests.Session:
-        """The requests session that everything goes through."""
-        return self._exchange.session
 
     def with_options(self, options: CallOptions) -> Transport:
         """A transport with other settings over the same connections."""
@@ -84,7 +90,7 @@ class Transport:
 
         Raises APIStatusError, TransportError, DecodeError.
         """
-        call = Call.of(self._settings(options), method, path, query=query, body=body)
+        call = calls.Call.of(self._settings(options), method, path, query=query, body=body)
         trace = begin(call, subject)
         with trace:
             raw = self._send_whole(call, trace)
@@ -104,7 +110,7 @@ class Transport:
         subject: About = None,
     ) -> RawResponse:
         """The answer as it came, a success. Raises APIStatusError, TransportError."""
-        call = Call.of(self._settings(options), method, path, query=query, body=body)
+        call = calls.Call.of(self._settings(options), method, path, query=query, body=body)
         trace = begin(call, subject)
         with trace:
             answer = self._send_whole(call, trace)
@@ -128,14 +134,14 @@ class Transport:
         trace: of the stream that this one continues; whoever reads the body ends it.
         """
         settings = self._settings(options)
-        call = Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
+        call = calls.Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
         if begun_at is not None:
             call = replace(call, begun_at=begun_at)
         told = trace or begin(call, subject)
         with told if trace is None else told.going_on(call):
             answer = self._send(call, told)
         assert isinstance(answer, requests.Response)
-        opened = ByteBody(answer, call, told)
+        opened = bodies.ByteBody(answer, call, told)
         with self._lock:
             self._bodies.add(opened)
         return opened
@@ -161,13 +167,15 @@ class Transport:
 
     def _send(self, call: Call, trace: Trace) -> requests.Response | RawResponse:
         """A successful answer, after as many attempts as it takes and the policy allows."""
+        if self._exchange is None:
+            self._exchange = exchanges.Exchange(self.session)
         retry = 0
         may_be_stale = True
         while True:
             began = time.monotonic()
             result = self._exchange.attempt(call)
             _log_attempt(call, result, began)
-            if not isinstance(result, Failure):
+            if not isinstance(result, calls.Failure):
                 self._server.note(result.headers)
                 trace.note_status(result.status_code)
                 return result
@@ -214,7 +222,7 @@ def _log_attempt(
 ) -> None:
     if not log.isEnabledFor(logging.DEBUG):
         return
-    how = named(result.error) if isinstance(result, Failure) else str(result.status_code)
+    how = named(result.error) if isinstance(result, calls.Failure) else str(result.status_code)
     # Not the call itself: handlers that look into what they are given would find its headers.
     log.debug("%s: %s, %.3f s", str(call), how, time.monotonic() - began)
 

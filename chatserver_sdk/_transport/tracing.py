@@ -13,14 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chatserver_sdk._version import __version__
 from chatserver_sdk.exceptions import ChatServerError, StreamConsumedError
 
 from .addresses import origin
-from .call import Call
 from .log import kind, log, named
+
+if TYPE_CHECKING:
+    from .call import Call
 
 # Whatever part of OpenTelemetry a program uses brings this one.
 _SIGN_OF_USE = "opentelemetry.context"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DONE = "[DONE]"
 
+_raw_decode = json.JSONDecoder().raw_decode
+
 _METADATA_KEYS = ("id", "model", "created", "system_fingerprint")
 # Texts of a delta that are whole wherever they stand.
 _SAID_WHOLE = {"role", "name", "id", "type", "tool_call_id"}
@@ -78,8 +80,11 @@ class StreamedAnswer:
             return None
         choices = self.chunk.get("choices")
         listed = choices if isinstance(choices, list) else []
-        known = [_typed(choice) for choice in listed if isinstance(choice, dict)]
-        return models.ChatCompletionChunk.from_dict({**self.chunk, "choices": known})
+        chunk = self.chunk
+        if listed is not choices or any(map(_is_odd, listed)):
+            known = [_typed(choice) for choice in listed if isinstance(choice, dict)]
+            chunk = {**chunk, "choices": known}
+        return models.ChatCompletionChunk.from_dict(chunk)
 
     def response(self) -> ChatCompletionResponse:
         """The same as if the answer had come whole."""
@@ -93,7 +98,7 @@ class StreamedAnswer:
 
     def _decode(self, event: ServerSentEvent) -> Any:
         try:
-            chunk = json.loads(event.data)
+            chunk = _decode_json(event.data)
         except (ValueError, RecursionError) as exc:
             if event.event != "error":
                 raise DecodeError("the server sent an event that is not JSON") from exc
@@ -113,7 +118,9 @@ class StreamedAnswer:
         index = choice.get("index") or 0
         if not isinstance(index, int):
             return ""
-        state = self._choices.setdefault(index, _Choice())
+        state = self._choices.get(index)
+        if state is None:
+            state = self._choices[index] = _Choice()
         was_finished = bool(state.finish_reason)
         added = state.add(choice)
         self._finished += bool(state.finish_reason) and not was_finished
@@ -213,6 +220,15 @@ class _Choice:
                 self._logprobs[key] = list(value) if isinstance(value, list) else value
 
 
+def _decode_json(text: str) -> Any:
+    """json.loads without what that does for texts with blanks around the value."""
+    try:
+        value, end = _raw_decode(text)
+    except ValueError:
+        end = -1
+    return value if end == len(text) else json.loads(text)
+
+
 class _Text:
     """A text that is still coming."""
 
@@ -224,6 +240,10 @@ def _whole(value: Any) -> Any:
     if isinstance(value, _Text):
         return "".join(value.pieces)
     return list(value) if isinstance(value, list) else value
+
+
+def _is_odd(choice: Any) -> bool:
+    return not isinstance(choice, dict) or choice.get("finish_reason") == ""
 
 
 def _typed(choice: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def read_completion(body: Any) -> ChatCompletionResponse:
         raise errors.error_in_success(body)
     if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
         raise DecodeError("the server's answer is not a completion: it has no list of choices")
-    return models.ChatCompletionResponse.from_dict(body)
+    return models.ChatCompletionResponse.from_decoded(body)
 
 
 def events_of(content_type: str | None, chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
@@ -145,7 +145,7 @@ def completion_body(
         "choices": [
             {
                 "index": 0,
-                "message": _message(text, said),
+                "message": message_of(text, said),
                 "finish_reason": finish_reason,
             }
         ],
@@ -206,7 +206,8 @@ def _widget(event: Any) -> dict[str, Any]:
     return {key: said[key] for key in said if key not in ("seq", "at")}
 
 
-def _message(text: str, said: Iterable[Event]) -> dict[str, Any]:
+def message_of(text: str, said: Iterable[Event]) -> dict[str, Any]:
+    """The JSON of an answer's message. said: as of completion_body."""
     message: dict[str, Any] = {"role": "assistant", "content": text}
     thoughts: list[str] = []
     calls: dict[int, list[dict[str, Any]]] = {}

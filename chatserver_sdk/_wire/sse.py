@@ -37,13 +37,21 @@ def iter_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     """
     last_id = ""
     for block in _iter_blocks(_with_plain_line_ends(_without_bom(chunks))):
-        if block.startswith(b"data:") and b"\n" not in block:
-            start = 6 if block.startswith(b"data: ") else 5
-            yield ServerSentEvent(block[start:].decode("utf-8", "replace"), id=last_id)
+        # The common event is one data line, on servers that number them behind an id line.
+        line = block
+        if block.startswith(b"id: ") and b"\0" not in block:
+            head, _, line = block.partition(b"\n")
+            last_id = head[4:].decode("utf-8", "replace") if _is_data_line(line) else last_id
+        if _is_data_line(line):
+            yield ServerSentEvent(line[6:].decode("utf-8", "replace"), "message", last_id)
             continue
         last_id, event = _parse_block(block, last_id)
         if event is not None:
             yield event
+
+
+def _is_data_line(line: bytes) -> bool:
+    return line.startswith(b"data: ") and b"\n" not in line
 
 
 def encode_event(data: str, *, event: str | None = None, id: str | None = None) -> bytes:
@@ -89,17 +97,19 @@ def _with_plain_line_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _iter_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """What stands between two empty lines."""
-    buffer = bytearray()
+    waiting: list[bytes] = []
+    size = 0
     for chunk in chunks:
-        # Only what is new is searched: a big event in small pieces stays linear.
-        start = max(len(buffer) - 1, 0)
-        buffer += chunk
-        consumed = 0
-        while (end := buffer.find(b"\n\n", start)) >= 0:
-            yield bytes(buffer[consumed:end])
-            consumed = start = end + 2
-        del buffer[:consumed]
-        if len(buffer) > MAX_EVENT_BYTES:
+        # Only what is new is searched, and joined once: a big event in small pieces stays linear.
+        ends = b"\n\n" in chunk or (chunk[:1] == b"\n" and waiting and waiting[-1][-1:] == b"\n")
+        size += len(chunk)
+        if chunk:
+            waiting.append(chunk)
+        if ends:
+            *blocks, rest = b"".join(waiting).split(b"\n\n")
+            yield from blocks
+            waiting, size = [rest] if rest else [], len(rest)
+        if size > MAX_EVENT_BYTES:
             raise DecodeError(f"the server sent an event of more than {MAX_EVENT_BYTES} bytes")
 
 

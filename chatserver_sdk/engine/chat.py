@@ -26,7 +26,7 @@ from chatserver_sdk.models.events import (
     TurnStarted,
     Usage,
 )
-from chatserver_sdk.storage import NotFound, Store, idempotency, sessions, turns
+from chatserver_sdk.storage import NotFound, Store, StoreUnavailable, idempotency, sessions, turns
 from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
 from . import clock, lists, replay
@@ -218,8 +218,8 @@ class ChatService:
         self._shelf.close()
         try:
             await self._store_late()
-        except Exception:
-            _log.exception("%d turns could not be stored as ended", len(self._unstored))
+        except Exception as exc:
+            _report(exc, f"{len(self._unstored)} turns could not be stored as ended")
 
     async def _wait_for_ends(self) -> None:
         if self._tasks:
@@ -327,24 +327,25 @@ class ChatService:
         try:
             end = end_of(turn, outcome, answer, [*turn.log, *closing])
             await self._store.write(turns.finish, end)
-        except Exception:
+        except Exception as exc:
             # Whatever was in the way: readers wait for an end, and so does the session.
-            _log.exception("the answer of turn %s could not be stored", turn.id)
-            closing = [await self._give_up(turn)]
+            closing = [await self._give_up(turn, exc)]
             turn.number(closing)
         # As they were stored, with the same numbers and times.
         turn.publish(closing)
 
-    async def _give_up(self, turn: Turn) -> Event:
+    async def _give_up(self, turn: Turn, reason: Exception) -> Event:
+        sentence = f"the answer of turn {turn.id} could not be stored"
         failed = TurnFailed("the answer could not be stored", "store_unavailable", 503)
         end = end_of(turn, Outcome(failed, FAILED))
         try:
             await self._store.write(turns.finish, end)
         except Exception:
-            _log.exception("the end of turn %s could not be stored either", turn.id)
+            sentence += ", and neither could its end"
             # Its session would be busy for ever.
             if turn.is_stored:
                 self._unstored[turn.id] = end
+        _report(reason, sentence)
         return failed
 
     async def _store_late(self) -> None:
@@ -355,6 +356,14 @@ class ChatService:
         for end in ends:
             # Somebody else who asks at the same moment may have been faster.
             self._unstored.pop(end.turn_id, None)
+
+
+def _report(exc: Exception, sentence: str) -> None:
+    """For the operator: what a database says of itself is enough, all else has a traceback."""
+    if isinstance(exc, StoreUnavailable):
+        _log.error("%s: %s", sentence, exc)
+    else:
+        _log.error(sentence, exc_info=exc)
 
 
 def _shutting_down() -> ShuttingDown:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from chatserver_sdk._wire import openai
 from chatserver_sdk.agents import Question
 from chatserver_sdk.models import ChatMessageRecord, MessageRole, UsageInfo
 from chatserver_sdk.models.events import Event, TurnCompleted, TurnFailed
@@ -32,13 +33,16 @@ def answer_of(
     is_said = outcome.state == COMPLETED or (outcome.state == CANCELLED and text)
     if not turn.is_stored or not is_said:
         return None
+    # As the caller saw it, and may send it again: calls included.
+    said = openai.message_of(text, turn.log)
+    calls = {"tool_calls": said["tool_calls"]} if "tool_calls" in said else {}
     return ChatMessageRecord(
         id=str(uuid4()),
         message_index=message_index,
         role=MessageRole.ASSISTANT,
         created_at=clock.now(),
-        content=text,
-        metadata={"turn_id": turn.id, "finish_reason": _finish_reason(outcome)},
+        content=said["content"],
+        metadata={**calls, "turn_id": turn.id, "finish_reason": _finish_reason(outcome)},
         tokens=outcome.usage.completion_tokens if outcome.usage else None,
         session_id=turn.session_id,
     )

@@ -14,7 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
 from datetime import date, datetime
 from enum import Enum
-from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from dataclasses_json import DataClassJsonMixin, config
 
@@ -73,6 +83,7 @@ class Model(DataClassJsonMixin):
     """
 
     _plan: ClassVar[_Plan]
+    _owning_plan: ClassVar[_Plan]
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -89,7 +100,14 @@ class Model(DataClassJsonMixin):
         """Read a decoded JSON object. Raises DecodeError."""
         if type(kvs) is not dict and not isinstance(kvs, Mapping):
             raise DecodeError(f"{cls.__name__}: expected an object, got {kind_of(kvs)}")
-        return (cls.__dict__.get("_plan") or plan_of(cls)).read(cls, kvs)
+        return (cls.__dict__.get("_plan") or plan_of(cls)).read(cls, {**kvs})
+
+    @classmethod
+    def from_decoded(cls: type[M], raw: Any) -> M:
+        """The same of JSON that nobody else needs: it becomes the model, without a copy."""
+        if type(raw) is not dict:
+            raise DecodeError(f"{cls.__name__}: expected an object, got {kind_of(raw)}")
+        return (cls.__dict__.get("_owning_plan") or owning_plan_of(cls)).read(cls, raw)
 
     @classmethod
     def from_json(cls: type[M], s: str | bytes, **kw: Any) -> M:  # type: ignore[override]
@@ -98,7 +116,7 @@ class Model(DataClassJsonMixin):
             decoded = json.loads(s, **kw)
         except (ValueError, RecursionError) as exc:
             raise DecodeError(f"{cls.__name__}: this is not JSON: {exc}") from exc
-        return cls.from_dict(decoded)
+        return cls.from_decoded(decoded)
 
     def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
         """The object as JSON-ready values; keys that were unknown when it was read included."""
@@ -132,22 +150,48 @@ class _Field:
     plain: tuple[type[Any], ...]
 
 
+# Where values that a field does not take wait to be set aside; no JSON has such a key.
+_ODD: Any = object()
+
+
+_new = object.__new__
+
+
+class _Work(NamedTuple):
+    """What objects of one shape need: values to be read, the defaults of what is not there, fields
+    that are made each time, others to be set aside."""
+
+    reads: list[tuple[str, Convert]]
+    defaults: dict[str, Any]
+    fills: list[str]
+    has_others: bool
+
+
+# A server that sends ever new keys must not fill the memory.
+_MOST_SHAPES = 256
+
+
 class _Plan:
     """How one class is read and written, worked out once.
 
-    Most values of an answer are right as they are: they are taken over in one go, and only what
-    is missing, null or of another type is looked at more closely.
+    Most values of an answer are right as they are, and are taken over in one go. What is missing,
+    null or of another type is looked at more closely; where it is depends on an object's shape (its
+    keys and the types of their values) alone, and the objects of a list have few shapes.
     """
 
-    def __init__(self, cls: type[Any]) -> None:
+    def __init__(self, cls: type[Any], *, owns: bool) -> None:
         hints = get_type_hints(cls)
-        self.fields = {f.name: _plan_field(f, hints[f.name]) for f in dataclasses.fields(cls)}
+        self.fields = {f.name: _plan_field(f, hints[f.name], owns) for f in dataclasses.fields(cls)}
         self.prefilled = {
             f.name: None if f.default is MISSING else f.default
             for f in dataclasses.fields(cls)
             if f.default is not MISSING or self.fields[f.name].nullable
         }
-        self.steps = [(f.name, f.plain, f.read) for f in self.fields.values()]
+        self.plain = {f.name: f.plain for f in self.fields.values()}
+        self.to_fill = [
+            f.name for f in self.fields.values() if f.alias or f.name not in self.prefilled
+        ]
+        self.shapes: dict[tuple[Any, ...], _Work] = {}
         self.aliases = [f.alias for f in self.fields.values() if f.alias]
         self.other_names = [
             (f.name, f.metadata["other_name"], self.fields[f.name].plain)
@@ -157,27 +201,60 @@ class _Plan:
         self.minor = {f.name for f in dataclasses.fields(cls) if f.metadata.get("minor")}
         self.finish: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
-    def read(self, cls: type[M], raw: Mapping[str, Any]) -> M:
-        values = {**self.prefilled, **raw}
-        odd: dict[str, Any] = {}
-        for name, plain, read in self.steps:
-            value = values.get(name)
-            if type(value) in plain:
-                continue
+    def read(self, cls: type[M], values: dict[str, Any]) -> M:
+        """The model that these values become; they are its own from here on."""
+        shape = (*values, *map(type, values.values()))
+        work = self.shapes.get(shape)
+        if work is None:
+            work = self._look_at(values)
+            if len(self.shapes) < _MOST_SHAPES:
+                self.shapes[shape] = work
+        reads, defaults, fills, has_others = work
+        if defaults:
+            values.update(defaults)
+        for name, read in reads:
             try:
-                values[name] = read(value) if value is not None else _fill(self.fields[name], raw)
+                values[name] = read(values[name])
             except (TypeError, ValueError, OverflowError, DecodeError) as exc:
-                self._pass_over(cls, name, exc)
-                values[name], odd[name] = None, value
-        if len(values) > len(self.steps):
+                has_others = self._put_aside(cls, name, values, exc)
+        if fills:
+            has_others |= self._fill(cls, fills, values)
+        if has_others:
             self.set_aside(values)
-        if odd:
-            values["_extra"] = {**values.get("_extra", {}), **odd}
-        made = object.__new__(cls)
+        made = _new(cls)
         made.__dict__ = values
         if self.finish is not None:
             self.finish(made)
         return made
+
+    def _look_at(self, raw: dict[str, Any]) -> _Work:
+        """What is to be done about objects of this shape."""
+        odd = [name for name, value in raw.items() if type(value) not in self.plain.get(name, ())]
+        known = [name for name in odd if name in self.fields]
+        return _Work(
+            [(name, self.fields[name].read) for name in known if raw[name] is not None],
+            {name: value for name, value in self.prefilled.items() if name not in raw},
+            [*(name for name in self.to_fill if name not in raw)]
+            + [name for name in known if raw[name] is None],
+            len(known) < len(odd),
+        )
+
+    def _fill(self, cls: type[Any], names: list[str], values: dict[str, Any]) -> bool:
+        """Put in what is null or not there; whether something odd is to be set aside."""
+        is_odd = False
+        for name in names:
+            try:
+                values[name] = _filling(self.fields[name], values)
+            except (TypeError, ValueError, OverflowError, DecodeError) as exc:
+                is_odd = self._put_aside(cls, name, values, exc)
+        return is_odd
+
+    def _put_aside(self, cls: type[Any], name: str, values: dict[str, Any], exc: Exception) -> bool:
+        """True, or raises DecodeError for a field that is not a minor one."""
+        self._pass_over(cls, name, exc)
+        values.setdefault(_ODD, {})[name] = values.get(name)
+        values[name] = None
+        return True
 
     def _pass_over(self, cls: type[Any], name: str, exc: Exception) -> None:
         """Raises DecodeError unless the field is a minor one."""
@@ -190,6 +267,7 @@ class _Plan:
 
     def set_aside(self, values: dict[str, Any]) -> None:
         """Keep what the class does not know apart from what it does."""
+        odd = values.pop(_ODD, {})
         others = [key for key in values if key not in self.fields]
         unknown = {key: values.pop(key) for key in others}
         for alias in self.aliases:
@@ -197,8 +275,8 @@ class _Plan:
         for name, other, plain in self.other_names:
             if not values[name] and unknown.get(other) and type(unknown[other]) in plain:
                 values[name] = unknown[other]
-        if unknown:
-            values["_extra"] = unknown
+        if unknown or odd:
+            values["_extra"] = {**unknown, **odd}
 
     def write(self, model: Model) -> dict[str, Any]:
         values = model.__dict__
@@ -220,13 +298,21 @@ def plan_of(cls: type[Any]) -> _Plan:
     """The class's plan; made at its first use, when every name it refers to exists."""
     plan = cls.__dict__.get("_plan")
     if plan is None:
-        plan = cls._plan = _Plan(cls)
+        plan = cls._plan = _Plan(cls, owns=False)
     return cast(_Plan, plan)
 
 
-def _plan_field(f: dataclasses.Field[Any], hint: Any) -> _Field:
+def owning_plan_of(cls: type[Any]) -> _Plan:
+    """The same for JSON that becomes the model, what is inside it included."""
+    plan = cls.__dict__.get("_owning_plan")
+    if plan is None:
+        plan = cls._owning_plan = _Plan(cls, owns=True)
+    return cast(_Plan, plan)
+
+
+def _plan_field(f: dataclasses.Field[Any], hint: Any, owns: bool) -> _Field:
     options = f.metadata.get("dataclasses_json", {})
-    read, write = _converters(hint)
+    read, write = _converters(hint, owns)
     return _Field(
         name=f.name,
         read=read,
@@ -255,7 +341,7 @@ def _default_of(f: dataclasses.Field[Any]) -> Callable[[], Any] | None:
     return None
 
 
-def _fill(f: _Field, raw: Mapping[str, Any]) -> Any:
+def _filling(f: _Field, raw: Mapping[str, Any]) -> Any:
     """What stands in a field that is null or not there."""
     if f.alias is not None and raw.get(f.alias) is not None:
         return f.read(raw[f.alias])
@@ -270,23 +356,23 @@ def _accepts_none(hint: Any) -> bool:
     return hint is Any or type(None) in get_args(hint)
 
 
-def _converters(hint: Any) -> tuple[Convert, Convert]:
+def _converters(hint: Any, owns: bool) -> tuple[Convert, Convert]:
     """The pair of functions that read and write a value of this type."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         chosen = [a for a in args if a is not type(None)]
-        return _converters(chosen[0]) if len(chosen) == 1 else (_one_of(chosen), _write_any)
+        return _converters(chosen[0], owns) if len(chosen) == 1 else (_one_of(chosen), _write_any)
     if origin is list:
-        read, write = _converters(args[0])
+        read, write = _converters(args[0], owns)
         return _list_of(read), lambda values: [write(value) for value in values]
     if origin is dict:
         return _exactly(dict), _write_any
     if hint is datetime:
         return parse_timestamp, format_timestamp
     if isinstance(hint, type) and issubclass(hint, Model):
-        return hint.from_dict, _write_model
+        return hint.from_decoded if owns else hint.from_dict, _write_model
     if isinstance(hint, type) and issubclass(hint, OpenEnum):
-        return _enum_of(hint), str
+        return _Members(hint).__getitem__, str
     if hint is float:
         return _read_float, _same
     return (_exactly(hint) if hint in (str, int, bool) else _same), _write_any
@@ -344,21 +430,23 @@ def _list_of(read: Convert) -> Convert:
     return read_list
 
 
-def _enum_of(enum: type[OpenEnum]) -> Convert:
-    # A dict look-up, not enum(value), which costs five times as much.
-    known: dict[Any, OpenEnum] = {member.value: member for member in enum}
+class _Members(dict[Any, Any]):
+    """The members of an enum by their values; reading one costs a look-up."""
 
-    def read(value: Any) -> OpenEnum:
+    def __init__(self, enum: type[OpenEnum]) -> None:
+        super().__init__({member.value: member for member in enum})
+        self._enum = enum
+
+    def __missing__(self, value: Any) -> OpenEnum:
         if not isinstance(value, str):
             raise TypeError(f"expected a string, got {kind_of(value)}")
-        return known.get(value) or enum(value)
-
-    return read
+        return self._enum(value)
 
 
 def _one_of(hints: list[Any]) -> Convert:
     """A union is read as the first of its types that takes the value."""
-    readers = [_converters(hint)[0] for hint in hints]
+    # A failed attempt must leave the value as it is.
+    readers = [_converters(hint, owns=False)[0] for hint in hints]
 
     def read(value: Any) -> Any:
         for reader in readers:

@@ -10,22 +10,17 @@ from dateutil import parser as dateparser
 
 def parse_timestamp(value: Any) -> datetime:
     """An aware datetime from ISO 8601 text; naive means UTC. Raises ValueError, TypeError."""
-    if isinstance(value, datetime):
-        moment = value
-    elif isinstance(value, str):
-        moment = _parse_text(value)
-    else:
-        raise TypeError(f"expected a timestamp, got {kind_of(value)}")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
-
-
-def _parse_text(text: str) -> datetime:
     # fromisoformat is 30 times as fast as dateutil, and until Python 3.11 it knew neither "Z"
     # nor fractions of any length; dateutil takes what it refuses.
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(value)
     except ValueError:
-        return dateparser.isoparse(text)
+        moment = dateparser.isoparse(value)
+    except TypeError:
+        if not isinstance(value, datetime):
+            raise TypeError(f"expected a timestamp, got {kind_of(value)}") from None
+        moment = value
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
 def format_timestamp(moment: datetime) -> str:

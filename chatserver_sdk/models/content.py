@@ -63,11 +63,10 @@ def _text_problem(part: Mapping[str, Any]) -> tuple[str, str] | None:
 def _image_problem(part: Mapping[str, Any]) -> tuple[str, str] | None:
     image = part.get("image_url")
     # Some servers take the URL itself where OpenAI has an object.
-    if isinstance(image, str):
-        return None
-    if not isinstance(image, Mapping):
+    if not isinstance(image, (str, Mapping)):
         return ".image_url", 'an object with a "url"'
-    return None if isinstance(image.get("url"), str) else (".image_url.url", "a string")
+    url = image if isinstance(image, str) else image.get("url")
+    return None if isinstance(url, str) and url else (".image_url.url", "a URL")
 
 
 def _audio_problem(part: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from chatserver_sdk import __version__
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
-from chatserver_sdk.storage import Store
+from chatserver_sdk.storage import Store, StoreUnavailable
 
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
@@ -71,6 +71,7 @@ class ChatServerApp:
             limit = self.services.settings.max_body_bytes
             await self._route(scope)(scope, limited(receive, limit), answer.send)
         except (RequestRefused, *REFUSALS) as exc:
+            _note(exc)
             await response_for(exc)(scope, receive, answer.send)
         except asyncio.CancelledError:
             # The server ends and waits no longer; uvicorn would log this as a failure of ours.
@@ -144,7 +145,14 @@ def _fastapi(services: Services) -> FastAPI:
     return app
 
 
+def _note(exc: Exception) -> None:
+    """Tell the operator of what is nobody's fault but the database's."""
+    if isinstance(exc, StoreUnavailable):
+        _log.error("a request could not be carried out: %s", exc)
+
+
 def _refusal(_: Request, exc: Exception) -> Response:
+    _note(exc)
     return response_for(exc)
 
 

@@ -49,25 +49,29 @@ def _operation(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any
         "security": [{"HTTPBearer": []}],
         "parameters": [IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
-        "responses": {
-            "200": {
-                "description": "The answer; its `system_fingerprint` is the session's id.",
-                "content": {
-                    "application/json": {"schema": answer},
-                    "text/event-stream": {"schema": {"type": "string"}},
-                },
+        "responses": _responses(answer),
+    }
+
+
+def _responses(answer: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "200": {
+            "description": "The answer; its `system_fingerprint` is the session's id.",
+            "content": {
+                "application/json": {"schema": answer},
+                "text/event-stream": {"schema": {"type": "string"}},
             },
-            "400": {"description": "The request is wrong; `error.param` names the field."},
-            "401": {"description": "No valid API key."},
-            "403": {"description": "The key may not act for this user."},
-            "404": {"description": "No such model, or another user's session."},
-            "409": {
-                "description": "An answer is still being given in this session, or the"
-                " Idempotency-Key is another request's."
-            },
-            "410": {"description": "What this Idempotency-Key stands for is not kept any longer."},
-            "503": {"description": "The store is not there, or the server is stopping."},
         },
+        "400": {"description": "The request is wrong; `error.param` names the field."},
+        "401": {"description": "No valid API key."},
+        "403": {"description": "The key may not act for this user."},
+        "404": {"description": "No such model, or another user's session."},
+        "409": {
+            "description": "An answer is still being given in this session, or the"
+            " Idempotency-Key is another request's."
+        },
+        "410": {"description": "What this Idempotency-Key stands for is not kept any longer."},
+        "503": {"description": "The store is not there, or the server is stopping."},
     }
 
 

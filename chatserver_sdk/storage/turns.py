@@ -108,9 +108,8 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
     `choose_new` says which of the sent messages are new, given the stored ones. Raises NotFound
     for another user's session, Conflict while one of the session's turns runs, KeyTaken.
     """
-    claim = plan.claim
-    if claim is not None:
-        idempotency.check_free(connection, claim, plan.now)
+    if plan.claim is not None:
+        idempotency.check_free(connection, plan.claim, plan.now)
     session = session_verbs.find_session(connection, plan.session.id)
     if session is None:
         session = plan.session
@@ -122,8 +121,6 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
         context, new = _continued(connection, plan, choose_new)
         session_verbs.see_user(connection, session.user_id, plan.now)
     _insert_turn(connection, plan)
-    if claim is not None:
-        _take(connection, claim, plan)
     session_verbs.insert_messages(
         connection,
         new,
@@ -233,6 +230,8 @@ def _insert_turn(connection: Connection, plan: TurnPlan) -> None:
         "started_at": plan.now,
     }
     connection.execute(insert(turns), values)
+    if plan.claim is not None:
+        _take(connection, plan.claim, plan)
 
 
 def _close_turn(connection: Connection, end: TurnEnd) -> None:
@@ -272,6 +271,9 @@ def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:
 
 
 def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageRecord) -> None:
+    metadata = dict(answer.metadata)
+    # Where the messages that callers send have them, so that agents see them too.
+    calls = metadata.pop("tool_calls", None)
     values = {
         "id": answer.id,
         "session_id": end.session_id,
@@ -280,7 +282,8 @@ def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageReco
         "author": "ai",
         "kind": "text",
         "content": answer.content,
-        "metadata": answer.metadata,
+        "extra": {"tool_calls": calls} if calls else None,
+        "metadata": metadata,
         "tokens": answer.tokens,
         "turn_id": end.turn_id,
         "created_at": answer.created_at,

@@ -62,7 +62,7 @@ COMPLETIONS: list[tuple[dict[str, Any], str | None, str]] = [
     (
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
         "messages[0].content[0].image_url.url",
-        "a string",
+        "a URL",
     ),
     ({"messages": [{"role": "user", "content": "x", "name": 5}]}, "messages[0]", "Message.name"),
     ({"messages": [Message(MessageRole.USER, None)]}, "messages[0].content", "not nothing"),

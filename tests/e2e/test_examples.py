@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
     "admin_and_audit.py": ["2 administrator(s): dev@localhost, grace@example.com", "admin.removed"],
     "basic_chat.py": ["models: echo, eliza", "eliza: CAN YOU THINK OF A SPECIFIC EXAMPLE"],
+    "conversation.py": ["the whole dialogue:", "     user: Perhaps she is right."],
     "error_handling.py": [
         "field 'messages'",
         "field 'temperature'",
@@ -25,6 +26,12 @@ SAYS = {
     "message_formats.py": ["a text: 'Hello!'", r"a content in parts: 'Hello,\nyou two!'"],
     "resume_session.py": ["fingerprint: ", "0      user: I am writing a play.", "3 assistant: "],
     "streaming.py": ["each the moment it is said.", "finish reason: stop", "one: These"],
+    "structured_output.py": [
+        "'The login page is down', urgent: True, labels: ['web', 'login']",
+        "the answer does not fit Ticket: ",
+        "the answer is not JSON",
+        "the model said: I would rather not.",
+    ],
     "testing_your_app.py": ["test_the_quota_is_used_up PASSED", "3 passed"],
 }
 

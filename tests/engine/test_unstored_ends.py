@@ -107,7 +107,24 @@ def test_closing_gives_up(run: Any, caplog: pytest.LogCaptureFixture) -> None:
         return await figures(room)
 
     assert run(work) == ([("running", None)], 0)
-    assert "1 turns could not be stored as ended" in caplog.text
+    assert "1 turns could not be stored as ended: " in caplog.text
+
+
+def test_a_full_store_is_one_sentence(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The operator reads what the database says, once a turn, and no traceback of ours."""
+
+    async def work(room: Room, gate: Gate) -> Any:
+        lost = await lost_turn(room, gate)
+        said = [record.getMessage() for record in caplog.records]
+        await run_sql(room, ROOM_AGAIN)
+        return lost.id, said
+
+    turn_id, said = run(work)
+    assert said == [
+        f"the answer of turn {turn_id} could not be stored, and neither could its end:"
+        " the database failed: database or disk is full"
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_nobodys_turns_need_no_room(run: Any) -> None:

@@ -3,133 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from asgi_exchange import Exchange, application, ask, body, laps, new_turn, run
 from scripted_agents import Gate, ScriptedAgent
-from server_wire import COMPLETIONS, PLATFORM, parse, request
+from server_wire import COMPLETIONS, PLATFORM, parse
 
-from chatserver_sdk.engine import Turn
-from chatserver_sdk.models.events import ModeChanged, TextDelta, TurnCompleted, TurnStarted
-from chatserver_sdk.server import Settings, create_app
-from chatserver_sdk.server.app import ChatServerApp
+from chatserver_sdk.models.events import ModeChanged, TextDelta, TurnCompleted
 from chatserver_sdk.server.routes.completions import Chunks
 from chatserver_sdk.server.streaming import send_events
-from chatserver_sdk.storage import open_store, sessions
-
-KEY = "csk_key"
-DISCONNECT = {"type": "http.disconnect"}
-
-
-class Exchange:
-    """One request to an application: what it receives, and all that it has sent."""
-
-    def __init__(self, *parts: bytes, hangs_up: bool = False) -> None:
-        last = len(parts) - 1
-        self._incoming: list[dict[str, Any]] = [
-            {"type": "http.request", "body": part, "more_body": hangs_up or place < last}
-            for place, part in enumerate(parts)
-        ]
-        self._gone = asyncio.Event()
-        self.sent: list[Any] = []
-        self.begun = asyncio.Event()
-        if hangs_up:
-            self.hang_up()
-
-    def hang_up(self) -> None:
-        """The client closes its connection."""
-        self._gone.set()
-
-    async def receive(self) -> Any:
-        """What a server hands over."""
-        if self._incoming:
-            return self._incoming.pop(0)
-        await self._gone.wait()
-        return DISCONNECT
-
-    async def send(self, message: Any) -> None:
-        """What a server is given."""
-        self.sent.append(message)
-        self.begun.set()
-
-    @property
-    def status(self) -> int | None:
-        """The answer's status; None where there is no answer."""
-        return self.sent[0]["status"] if self.sent else None
-
-    @property
-    def body(self) -> bytes:
-        """The answer's body so far."""
-        return b"".join(message.get("body", b"") for message in self.sent[1:])
-
-    @property
-    def error(self) -> Any:
-        """The error in the answer."""
-        return json.loads(self.body)["error"]
-
-
-async def ask(app: ChatServerApp, exchange: Exchange, path: str, method: str = "POST") -> Exchange:
-    """Let the application answer."""
-    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-    }
-    await app(scope, exchange.receive, exchange.send)
-    return exchange
-
-
-def body(**fields: Any) -> bytes:
-    """A completion that the first agent of a test is asked for."""
-    return json.dumps(request("hello", **fields)).encode()
-
-
-@asynccontextmanager
-async def application(*agents: Any, **settings: Any) -> AsyncIterator[ChatServerApp]:
-    """An application over a store in memory, in which KEY is the administrator's."""
-    store = open_store(":memory:")
-    app = create_app(store, Settings(**settings), agents)
-    await app.services.keys.create_first(KEY)
-    try:
-        yield app
-    finally:
-        await app.services.chat.close()
-        store.close()
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    """What the work gives; nothing takes longer than a minute."""
-
-    async def bounded() -> Any:
-        return await asyncio.wait_for(work(), 60)
-
-    return asyncio.run(bounded())
-
-
-async def laps(count: int = 50) -> None:
-    """Let everybody else on the loop have so many turns."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-def new_turn() -> Turn:
-    """A turn that has begun."""
-    turn = Turn("t", session_id="s", model="m", user_id=None)
-    turn.emit(TurnStarted())
-    return turn
+from chatserver_sdk.storage import sessions
 
 
 def test_silence_is_filled_with_comments() -> None:
@@ -338,8 +222,8 @@ def test_a_request_that_breaks_off(parts: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("path", [COMPLETIONS, f"{PLATFORM}/stats"])
-def test_a_store_that_is_gone(path: str) -> None:
-    """503 with a sentence, wherever it is missed."""
+def test_a_store_that_is_gone(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """503 with a sentence, wherever it is missed; the operator reads the same one, once."""
 
     async def work() -> Any:
         async with application() as app:
@@ -350,6 +234,9 @@ def test_a_store_that_is_gone(path: str) -> None:
     exchange = run(work)
     assert (exchange.status, exchange.error["type"]) == (503, "service_unavailable")
     assert exchange.error["message"] == "the store is closed"
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage() == "a request could not be carried out: the store is closed"
+    assert record.exc_info is None
 
 
 def test_a_server_that_is_stopping() -> None:

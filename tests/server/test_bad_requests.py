@@ -95,6 +95,28 @@ BAD_FIELDS: list[tuple[bytes, str | None]] = [
         with_message('{"role":"user","content":[{"type":"text","text":5}]}'),
         "messages[0].content[0].text",
     ),
+    (with_message('{"role":"tool","content":"42"}'), "messages[0].tool_call_id"),
+    (
+        with_message('{"role":"tool","content":"42","tool_call_id":null}'),
+        "messages[0].tool_call_id",
+    ),
+    (with_message('{"role":"tool","content":"42","tool_call_id":""}'), "messages[0].tool_call_id"),
+    *(
+        (
+            with_message(f'{{"role":"user","content":[{{"type":"image_url"{bad}}}]}}'),
+            f"messages[0].content[0].image_url{inner}",
+        )
+        for bad, inner in (
+            ("", ""),
+            (',"image_url":null', ""),
+            (',"image_url":[]', ""),
+            (',"url":"https://x"', ""),
+            (',"image_url":""', ".url"),
+            (',"image_url":{}', ".url"),
+            (',"image_url":{"url":""}', ".url"),
+            (',"image_url":{"url":7}', ".url"),
+        )
+    ),
     (with_message('{"role":"user","content":"' + "x" * 4_000_001 + '"}'), "messages[0].content"),
     *(
         (with_message(f'{{"role":"user","content":"x","name":{bad}}}'), "messages[0].name")
@@ -257,6 +279,21 @@ def test_bad_administrators(api: Api, body: bytes, status: int, param: str | Non
 
     assert check_refusal(answer, status)["param"] == param
     assert api.get(f"{PLATFORM}/admins").json()["count"] == 1
+
+
+GOOD_MESSAGES = [
+    '{"role":"tool","content":"42","tool_call_id":"c1"}',
+    '{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:,x"}}]}',
+    '{"role":"user","content":[{"type":"image_url","image_url":"https://x/y.png"}]}',
+    '{"role":"user","content":[{"type":"video","x":1}]}',
+    '{"role":"assistant","tool_calls":[{"id":"c1","function":{"name":"f"}}]}',
+]
+
+
+@pytest.mark.parametrize("message", GOOD_MESSAGES)
+def test_messages_with_references(api: Api, message: str) -> None:
+    """What names its call, or where its picture is, is taken; so is what is not known here."""
+    assert api.post(with_message(message)).status_code == 200
 
 
 def test_a_good_request_is_good(api: Api) -> None:

@@ -285,7 +285,8 @@ def test_any_content_comes_back(api: Api, content: Any, text: str) -> None:
 @pytest.mark.parametrize("role", ["user", "assistant", "system", "tool", "developer"])
 def test_every_role(api: Api, role: str) -> None:
     """All of OpenAI's roles are taken; a developer's message is stored as the system's."""
-    messages = [{"role": role, "content": "x"}, {"role": "user", "content": "y", "name": "Al"}]
+    first = {"role": role, "content": "x", **({"tool_call_id": "c1"} if role == "tool" else {})}
+    messages = [first, {"role": "user", "content": "y", "name": "Al"}]
     body = {"model": "echo", "messages": messages, "user": "ada"}
 
     answer = api.call("POST", COMPLETIONS, json=body)

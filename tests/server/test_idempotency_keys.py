@@ -291,13 +291,17 @@ def test_a_turn_that_died_with_its_process(tmp_path: Path) -> None:
     assert history == [("user", "x"), ("assistant", "x")]
 
 
-def test_a_turn_that_was_deleted(tmp_path: Path) -> None:
-    """Its key stands for nothing that could be given: 410."""
+LOST = ["DELETE FROM turn_logs", "DELETE FROM turn_logs; DELETE FROM messages; DELETE FROM turns"]
+
+
+@pytest.mark.parametrize("statements", LOST)
+def test_a_turn_that_was_deleted(tmp_path: Path, statements: str) -> None:
+    """It, or what it said: its key stands for nothing that could be given, and is not free."""
     db, key = str(tmp_path / "store.db"), new_key()
     with serving(db=db, resume_window=0) as api:
         keyed(api, key, "x", user="ada")
         connection = sqlite3.connect(db, timeout=60)
-        connection.executescript("DELETE FROM turn_logs; DELETE FROM messages; DELETE FROM turns")
+        connection.executescript(statements)
         connection.close()
         error = check_refusal(keyed(api, key, "x", user="ada"), 410)
 

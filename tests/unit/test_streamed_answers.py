@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 import json
 from typing import Any
 
@@ -126,7 +127,8 @@ def test_what_is_odd_beside_the_text_costs_nothing(choice: dict[str, Any]) -> No
     assert answer.response().choices[0].message.text == "Hi"
     message = {"role": "assistant", **choice["delta"]}
     if "tool_calls" not in message:
-        whole = openai.read_completion({"choices": [{**choice, "message": message}]})
+        body = deepcopy({"choices": [{**choice, "message": message}]})
+        whole = openai.read_completion(body)
         assert whole.choices[0].message.to_dict() == message
 
 
@@ -205,7 +207,7 @@ def test_reasoning_under_either_name(name: str) -> None:
     """Whole and streamed it is read as reasoning_content, and goes back as it came."""
     streamed = fed({"delta": {name: "Let me "}}, {"delta": {name: "see."}}, {"delta": {name: ""}})
     body = {"role": "assistant", name: "Let me see.", "content": ""}
-    whole = openai.read_completion({"choices": [{"message": body}]})
+    whole = openai.read_completion({"choices": [{"message": dict(body)}]})
     for answer in (streamed.response(), whole):
         message = answer.choices[0].message
         assert message.reasoning_content == "Let me see."

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from chatserver_sdk._wire import openai, sse
 from chatserver_sdk._wire.errors import encode_error, stream_status
 from chatserver_sdk.engine import InvalidRequest, Turn
+from chatserver_sdk.models import Message, MessageRole
 from chatserver_sdk.models._rules import Between
 from chatserver_sdk.models.completions import ChatCompletionRequest, Message
 from chatserver_sdk.models.content import content_problem, speaks_otherwise
@@ -116,6 +117,14 @@ def _check_contents(request: ChatCompletionRequest) -> None:
         if problem is not None:
             param = f"messages[{index}].content{problem[0]}"
             raise InvalidRequest(f"{param} must be {problem[1]}", "invalid_value", param)
+        _check_reference(message, f"messages[{index}]")
+
+
+def _check_reference(message: Message, place: str) -> None:
+    """Raises InvalidRequest for the answer of no call."""
+    if message.role == MessageRole.TOOL and message.tool_call_id is None:
+        param = f"{place}.tool_call_id"
+        raise InvalidRequest(f"{param} must name the call that is answered", "invalid_value", param)
 
 
 def _acts(message: Message) -> bool:

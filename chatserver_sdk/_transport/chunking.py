@@ -1,0 +1,68 @@
+"""Chunking: takes HTTP's chunked framing off bytes, wherever they are cut (RFC 9112 7.1).
+
+http.client hands out one chunk a call, which costs more than the event that is in it; this hands
+out what has come.
+"""
+
+from __future__ import annotations
+
+from http.client import IncompleteRead
+
+# Sizes, extensions and trailers are short; a server that never ends a line must not fill the memory.
+_LONGEST_LINE = 65536
+
+
+class Dechunker:
+    """Feed it a body's bytes until `is_over`. Raises IncompleteRead for what is no chunk."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._rest = b""
+        self._left = 0
+        self._expects_end = False
+        self._in_trailers = False
+
+    def feed(self, data: bytes) -> bytes:
+        """What the bytes hold of the body."""
+        data = self._rest + data if self._rest else data
+        pieces = []
+        at = 0
+        while at < len(data) and not self.is_over:
+            if self._left:
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._left -= len(piece)
+                pieces.append(piece)
+                continue
+            end = data.find(b"\n", at)
+            if end < 0:
+                break
+            self._read_line(data[at:end].rstrip(b"\r"))
+            at = end + 1
+        self._rest = data[at:]
+        if len(self._rest) > _LONGEST_LINE:
+            raise IncompleteRead(b"")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_line(self, line: bytes) -> None:
+        if self._expects_end:
+            if line:
+                raise IncompleteRead(b"")
+            self._expects_end = False
+        elif self._in_trailers:
+            self.is_over = not line
+        else:
+            self._left = _size(line)
+            self._expects_end = self._left > 0
+            self._in_trailers = not self._expects_end
+
+
+def _size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip() if b";" in line or b" " in line else line
+    # int() alone takes signs and underscores.
+    if not digits.isalnum() or len(digits) > 16:
+        raise IncompleteRead(b"")
+    try:
+        return int(digits, 16)
+    except ValueError:
+        raise IncompleteRead(b"") from None
