@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from . import models
 from ._lazy import Later
 from ._options import DEFAULT_MAX_TOKENS, CompletionOptions
-from ._transport import CallOptions, Transport, path_segment
-from .exceptions import BadRequestError, DecodeError
+from ._transport import CallOptions, Subject, Transport, path_segment
+from ._wire import genai
+from .exceptions import BadRequestError, ChatServerError, DecodeError
 
 if TYPE_CHECKING:
     from . import _arguments as arguments, conversation as conversations, streaming
     from ._transport import resuming
+    from ._transport.body import ByteBody
     from ._wire import openai, structured
     from .conversation import Conversation
     from .streaming import CompletionStream
@@ -59,6 +61,7 @@ else:
 T = TypeVar("T")
 
 _PATH = "/v1/chat/completions"
+_RESUMED = Subject(route=f"{_PATH}/{{turn_id}}/events", of_answer=genai.of_stream)
 _OF_ANY_CALL = CallOptions.__optional_keys__
 # Other servers' words for an answer that stops in the middle are among them.
 _CUT = ("length", "max_tokens", "model_length", "content_filter", "cancelled", "error")
@@ -194,7 +197,12 @@ class Completions:
         if stream:
             return self._stream(request, of_call)
         return self._transport.ask(
-            openai.read_completion, "POST", _PATH, body=request, options=of_call
+            openai.read_completion,
+            "POST",
+            _PATH,
+            body=request,
+            options=of_call,
+            subject=lambda: _subject(request, genai.of_answer),
         )
 
     def parse_completion(
@@ -263,15 +271,34 @@ class Completions:
         """
         cursor = arguments.text(cursor, "cursor")
         resume = resuming.Resumption(self._transport, _events_path, options, time.monotonic())
-        return streaming.CompletionStream(resume.open(cursor), resume, cursor=cursor)
+        body = resume.open(cursor, _RESUMED)
+        return streaming.CompletionStream(body, resume, cursor=cursor, on_end=_told(body))
 
     def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
         begun_at = time.monotonic()
         body = self._transport.open_stream(
-            "POST", _PATH, body=request, options=options, begun_at=begun_at
+            "POST",
+            _PATH,
+            body=request,
+            options=options,
+            begun_at=begun_at,
+            subject=lambda: _subject(request, genai.of_stream),
         )
-        resume = resuming.Resumption(self._transport, _events_path, options, begun_at)
-        return streaming.CompletionStream(body, resume, choices_asked=request.n or 1)
+        resume = resuming.Resumption(self._transport, _events_path, options, begun_at, body.trace)
+        choices = request.n or 1
+        return streaming.CompletionStream(body, resume, choices_asked=choices, on_end=_told(body))
+
+
+def _subject(
+    request: ChatCompletionRequest, of_answer: Callable[[Any], Mapping[str, Any]]
+) -> Subject:
+    name = f"chat {request.model}"
+    return Subject(name=name, attributes=genai.of_request(request), of_answer=of_answer)
+
+
+def _told(body: ByteBody) -> Callable[[openai.StreamedAnswer, ChatServerError | None], None]:
+    trace = body.trace
+    return lambda answer, error: trace.end_stream(answer, answer.events, error)
 
 
 def _split(options: Mapping[str, Any]) -> tuple[CallOptions, dict[str, Any]]:

@@ -13,6 +13,7 @@ from ._transport import (
     DEFAULT_TIMEOUT,
     RetryPolicy,
     Settings,
+    Subject,
     Timeout,
     Transport,
     path_of,
@@ -48,6 +49,10 @@ else:
 _SESSIONS = "/atoms/chat/sessions"
 _AUDIT = "/api/v1/platform/audit"
 _ADMINS = "/api/v1/platform/admins"
+# Where a path differs from call to call, its pattern is what traces are told.
+_ONE_SESSION = Subject(route=f"{_SESSIONS}/{{session_id}}")
+_ONE_ADMIN = Subject(route=f"{_ADMINS}/{{email}}")
+_UNKNOWN = Subject(route="")
 
 
 class ChatServerClient(Completions):
@@ -114,7 +119,9 @@ class ChatServerClient(Completions):
         Raises BadRequestError for a path that cannot be, and what the server answers.
         """
         verb = arguments.method(method)
-        return self._transport.request(verb, path_of(path), query=query, body=body, options=options)
+        return self._transport.request(
+            verb, path_of(path), query=query, body=body, options=options, subject=_UNKNOWN
+        )
 
     def close(self) -> None:
         """Close every connection, those of streams that are still open included."""
@@ -180,7 +187,9 @@ class ChatServerClient(Completions):
         path = f"{_SESSIONS}/{path_segment(session_id, 'session_id')}"
         query = {"user_id": arguments.identifier(user_id, "user_id")}
         read = models.ChatSessionDetailResponse.from_decoded
-        return self._transport.ask(read, "GET", path, query=query, options=options)
+        return self._transport.ask(
+            read, "GET", path, query=query, options=options, subject=_ONE_SESSION
+        )
 
     def get_platform_stats(self, **options: Unpack[CallOptions]) -> PlatformStats:
         """Figures of the whole server. For administrators; others get ForbiddenError."""
@@ -209,7 +218,7 @@ class ChatServerClient(Completions):
         """Take the role away again. For administrators; the last one cannot be removed."""
         path = f"{_ADMINS}/{path_segment(arguments.text(email, 'email'), 'email')}"
         read = models.AdminResponse.from_decoded
-        return self._transport.ask(read, "DELETE", path, options=options)
+        return self._transport.ask(read, "DELETE", path, options=options, subject=_ONE_ADMIN)
 
     def get_audit_log(
         self, limit: int = 50, offset: int = 0, **options: Unpack[CallOptions]

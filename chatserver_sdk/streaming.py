@@ -66,6 +66,7 @@ class CompletionStream(Generator[str, None, None]):
         *,
         cursor: str | None = None,
         choices_asked: int = 1,
+        on_end: Callable[[openai.StreamedAnswer, ChatServerError | None], None] | None = None,
     ) -> None:
         known = openai.metadata_from_headers(body.raw.headers)
         metadata = {**known, "request_id": body.raw.request_id, "reconnects": 0}
@@ -81,6 +82,7 @@ class CompletionStream(Generator[str, None, None]):
         self._closing = threading.Event()
         self._failure: ChatServerError | None = None
         self._on_whole: Callable[[ChatCompletionResponse], None] | None = None
+        self._on_end = on_end
         self._reading = threading.Lock()
 
     @property
@@ -141,7 +143,7 @@ class CompletionStream(Generator[str, None, None]):
         # The reader may sit in a blocking read, which only shutting the socket ends.
         if self._reading.acquire(blocking=False):
             try:
-                self._body.close()
+                self._leave()
             finally:
                 self._reading.release()
         else:
@@ -193,7 +195,14 @@ class CompletionStream(Generator[str, None, None]):
         finally:
             # A close() that came while we read could only shut the socket.
             if self._finished or self._closed:
-                self._body.close()
+                self._leave()
+
+    def _leave(self) -> None:
+        """Nothing more is read; who waits for the end is told, once."""
+        self._body.close()
+        tell, self._on_end = self._on_end, None
+        if tell is not None:
+            tell(self._answer, self._failure)
 
     def _advance(self, as_chunk: bool) -> Any:
         """Read until an event says something, at the end raise StopIteration."""

@@ -45,6 +45,7 @@ def environment() -> Iterator[None]:
                 patch.delenv(name)
         patch.delenv("CHATSERVER_API_KEY", raising=False)
         patch.delenv("CHATSERVER_BASE_URL", raising=False)
+        patch.delenv("CHATSERVER_LOG", raising=False)
         patch.setenv("NETRC", os.devnull)
         yield
 

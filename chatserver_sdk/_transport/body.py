@@ -17,6 +17,7 @@ from .call import Call
 from .deadline import shut
 from .exchange import raw_of
 from .failures import out_of_time
+from .tracing import Trace
 from .watchdog import watchdog
 
 _READ_SIZE = 65536
@@ -25,8 +26,9 @@ _READ_SIZE = 65536
 class ByteBody:
     """The body of an answer that is still arriving."""
 
-    def __init__(self, response: requests.Response, call: Call) -> None:
+    def __init__(self, response: requests.Response, call: Call, trace: Trace) -> None:
         self.raw: RawResponse = raw_of(response, call)
+        self.trace = trace
         self._response = response
         self._call = call
         self._idle = call.settings.timeout.idle
@@ -35,6 +37,11 @@ class ByteBody:
         self._expired: Literal["idle", "total"] | None = None
         self._is_over = False
         watchdog.watch(self)
+
+    @property
+    def shown_call(self) -> str:
+        """The call in the words of the log."""
+        return str(self._call)
 
     def iter_bytes(self) -> Iterator[bytes]:
         """The bytes, the moment they arrive. Raises TransportError when they are cut, or late."""

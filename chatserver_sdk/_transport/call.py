@@ -71,7 +71,7 @@ class Call:
 
     def __str__(self) -> str:
         # Without the query, which may say who asks.
-        return f"{self.method} {self.path} (request id {self.request_id})"
+        return f"{self.method} {self.path.partition('?')[0]} (request id {self.request_id})"
 
     @property
     def due(self) -> float:

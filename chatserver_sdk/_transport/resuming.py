@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from chatserver_sdk.exceptions import APIConnectionError, APITimeoutError, ChatServerError
 
 from .body import ByteBody
+from .log import log
 from .retries import Ending, may_send_again
 
 if TYPE_CHECKING:
     from .sending import Transport
     from .settings import CallOptions
+    from .tracing import About, Trace
 
 
 class Resumption:
-    """path_for: the path that continues the turn of a cursor. begun_at: when the whole time began."""
+    """path_for: the path that continues the turn of a cursor. begun_at: when the whole time began.
+    trace: of the stream that may be taken up again."""
 
     def __init__(
         self,
@@ -24,12 +27,14 @@ class Resumption:
         path_for: Callable[[str], str],
         options: CallOptions | None = None,
         begun_at: float | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self._transport = transport
         self._options: CallOptions = options or {}
         self._policy = transport.settings.with_options(self._options).retries
         self._path_for = path_for
         self._begun_at = begun_at
+        self._trace = trace
 
     def pause(self, fruitless: int, error: ChatServerError | None) -> float | None:
         """Seconds to wait before the next attempt; None where another one is of no use.
@@ -42,21 +47,27 @@ class Resumption:
             return 0.0 if self._policy.max_retries > 0 else None
         return self._policy.pause(fruitless - 1, error or APIConnectionError(""))
 
-    def open(self, cursor: str) -> ByteBody:
+    def open(self, cursor: str, subject: About = None) -> ByteBody:
         """The stream behind the cursor. Raises what a call raises."""
-        return self._open(cursor, self._options)
+        body = self._open(cursor, self._options, subject)
+        self._trace = body.trace
+        return body
 
     def reopen(self, cursor: str) -> ByteBody:
         """The same, tried once: `pause` counts."""
-        return self._open(cursor, {**self._options, "max_retries": 0})
+        body = self._open(cursor, {**self._options, "max_retries": 0})
+        log.info("%s: a stream that broke off is taken up again", body.shown_call)
+        return body
 
-    def _open(self, cursor: str, options: CallOptions) -> ByteBody:
+    def _open(self, cursor: str, options: CallOptions, subject: About = None) -> ByteBody:
         return self._transport.open_stream(
             "GET",
             self._path_for(cursor),
             headers={"Last-Event-ID": cursor},
             options=options,
             begun_at=self._begun_at,
+            subject=subject,
+            trace=self._trace,
         )
 
 

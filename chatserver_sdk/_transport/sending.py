@@ -16,12 +16,14 @@ import requests
 
 from chatserver_sdk._lazy import Later
 from chatserver_sdk._version import __version__
-from chatserver_sdk.exceptions import ChatServerError, ConfigurationError, DecodeError
+from chatserver_sdk.exceptions import ConfigurationError, DecodeError
 from chatserver_sdk.raw import RawResponse
 
 from .connections import Session
+from .log import log, named, set_up
 from .retries import Ending, may_send_again
 from .settings import CallOptions, Settings
+from .tracing import About, Trace, begin
 
 if TYPE_CHECKING:
     from chatserver_sdk._wire import errors
@@ -42,7 +44,6 @@ M = TypeVar("M", bound="Model")
 
 _PYTHON = ".".join(map(str, sys.version_info[:3]))
 _USER_AGENT = f"chatserver-sdk/{__version__} python/{_PYTHON}"
-_log = logging.getLogger("chatserver_sdk")
 
 
 class Transport:
@@ -51,6 +52,7 @@ class Transport:
     def __init__(self, settings: Settings, session: requests.Session | None = None) -> None:
         if session is not None and not isinstance(session, requests.Session):
             raise ConfigurationError("session must be a requests session")
+        set_up()
         self.settings = settings
         self.own_session = session
         self.session = Session(_USER_AGENT) if session is None else session
@@ -82,18 +84,19 @@ class Transport:
         query: Mapping[str, Any] | None = None,
         body: Model | None = None,
         options: CallOptions | None = None,
+        subject: About = None,
     ) -> M:
-        """The answer as a model; its `raw` says how it came.
+        """The answer as a model; its `raw` says how it came. subject: for who traces calls.
 
         Raises APIStatusError, TransportError, DecodeError.
         """
-        raw = self.request(method, path, query=query, body=body, options=options)
-        try:
-            answer = read(_decode(raw, f"{method} {path}"))
-        except DecodeError as exc:
-            exc.response, exc.request_id = raw, raw.request_id
-            raise
-        answer.__dict__["_raw"] = raw
+        call = calls.Call.of(self._settings(options), method, path, query=query, body=body)
+        trace = begin(call, subject)
+        with trace:
+            raw = self._send_whole(call, trace)
+            answer = _read(read, raw, f"{method} {path}")
+        trace.note_answer(answer)
+        trace.end()
         return answer
 
     def request(
@@ -104,11 +107,14 @@ class Transport:
         query: Mapping[str, Any] | None = None,
         body: Model | Mapping[str, Any] | None = None,
         options: CallOptions | None = None,
+        subject: About = None,
     ) -> RawResponse:
         """The answer as it came, a success. Raises APIStatusError, TransportError."""
-        settings = self._settings(options)
-        answer = self._send(calls.Call.of(settings, method, path, query=query, body=body))
-        assert isinstance(answer, RawResponse)
+        call = calls.Call.of(self._settings(options), method, path, query=query, body=body)
+        trace = begin(call, subject)
+        with trace:
+            answer = self._send_whole(call, trace)
+        trace.end()
         return answer
 
     def open_stream(
@@ -120,15 +126,22 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         options: CallOptions | None = None,
         begun_at: float | None = None,
+        subject: About = None,
+        trace: Trace | None = None,
     ) -> ByteBody:
-        """The body of a successful answer as it arrives. begun_at: when its whole time began."""
+        """The body of a successful answer as it arrives. begun_at: when its whole time began.
+
+        trace: of the stream that this one continues; whoever reads the body ends it.
+        """
         settings = self._settings(options)
         call = calls.Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
         if begun_at is not None:
             call = replace(call, begun_at=begun_at)
-        answer = self._send(call)
+        told = trace or begin(call, subject)
+        with told if trace is None else told.going_on(call):
+            answer = self._send(call, told)
         assert isinstance(answer, requests.Response)
-        opened = bodies.ByteBody(answer, call)
+        opened = bodies.ByteBody(answer, call, told)
         with self._lock:
             self._bodies.add(opened)
         return opened
@@ -147,24 +160,32 @@ class Transport:
     def _settings(self, options: CallOptions | None) -> Settings:
         return self.settings.with_options(options) if options else self.settings
 
-    def _send(self, call: Call) -> requests.Response | RawResponse:
+    def _send_whole(self, call: Call, trace: Trace) -> RawResponse:
+        answer = self._send(call, trace)
+        assert isinstance(answer, RawResponse)
+        return answer
+
+    def _send(self, call: Call, trace: Trace) -> requests.Response | RawResponse:
         """A successful answer, after as many attempts as it takes and the policy allows."""
         if self._exchange is None:
             self._exchange = exchanges.Exchange(self.session)
         retry = 0
         may_be_stale = True
         while True:
+            began = time.monotonic()
             result = self._exchange.attempt(call)
+            _log_attempt(call, result, began)
             if not isinstance(result, calls.Failure):
                 self._server.note(result.headers)
-                _log.debug("%s: %d", call, result.status_code)
+                trace.note_status(result.status_code)
                 return result
             if result.ending is Ending.STALE and may_be_stale:
                 # The server gave up a connection that nobody used; that is nobody's failure.
                 may_be_stale = False
-                continue
-            self._wait(call, result, retry)
-            retry += 1
+            else:
+                self._wait(call, result, retry)
+                retry += 1
+            trace.resends += 1
 
     def _wait(self, call: Call, failure: Failure, retry: int) -> None:
         """Return when it is time for another attempt. Raises the failure where there is none."""
@@ -180,10 +201,8 @@ class Transport:
         )
         pause = call.settings.retries.pause(retry, error) if again else None
         if pause is None or time.monotonic() + pause >= call.due:
-            _log.debug("%s: %s", call, type(error).__name__)
             raise error
-        # Not the error's own words: they may quote what was sent.
-        _log.info("%s: %s; again in %.2f s", call, _named(error), pause)
+        log.info("%s: %s; again in %.2f s", str(call), named(error), pause)
         time.sleep(pause)
 
 
@@ -198,9 +217,24 @@ class _Server:
             self.is_ours = True
 
 
-def _named(error: ChatServerError) -> str:
-    status = error.status_code
-    return type(error).__name__ if status is None else f"{type(error).__name__} {status}"
+def _log_attempt(
+    call: Call, result: requests.Response | RawResponse | Failure, began: float
+) -> None:
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    how = named(result.error) if isinstance(result, calls.Failure) else str(result.status_code)
+    # Not the call itself: handlers that look into what they are given would find its headers.
+    log.debug("%s: %s, %.3f s", str(call), how, time.monotonic() - began)
+
+
+def _read(read: Callable[[Any], M], raw: RawResponse, what: str) -> M:
+    try:
+        answer = read(_decode(raw, what))
+    except DecodeError as exc:
+        exc.response, exc.request_id = raw, raw.request_id
+        raise
+    answer.__dict__["_raw"] = raw
+    return answer
 
 
 def _decode(raw: RawResponse, what: str) -> Any:

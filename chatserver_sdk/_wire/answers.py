@@ -31,6 +31,7 @@ class StreamedAnswer:
     def __init__(self, metadata: dict[str, Any], choices_asked: int = 1) -> None:
         self.metadata = metadata
         self.is_done = False
+        self.events = 0
         self.chunk: dict[str, Any] | None = None
         self._choices_asked = choices_asked
         self._choices: dict[int, _Choice] = {0: _Choice()}
@@ -47,6 +48,11 @@ class StreamedAnswer:
         """Whether the answer was said to its end: `[DONE]`, or every choice has its reason."""
         return self.is_done or self._finished >= self._choices_asked
 
+    @property
+    def finish_reasons(self) -> list[str | None]:
+        """Why each of the choices ended, as far as they have."""
+        return [self._choices[index].finish_reason for index in sorted(self._choices)]
+
     def add(self, event: ServerSentEvent) -> str:
         """Take an event in; the text that it adds to choice 0, mostly some, sometimes none.
 
@@ -54,6 +60,7 @@ class StreamedAnswer:
         for an error that the server sends, DecodeError for data that is not JSON.
         """
         self.chunk = None
+        self.events += 1
         if event.data == DONE:
             self.is_done = True
             return ""
