@@ -287,8 +287,8 @@ def test_the_environment_asks_for_a_log(level: str | None, levels: list[str]) ->
     done = run(level)
     assert done.stdout == ""
     form = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) chatserver_sdk: \S.*"
-    matches = [re.fullmatch(form, line) for line in done.stderr.splitlines()]
-    assert [match and match[1] for match in matches] == levels
+    matches = [m for line in done.stderr.splitlines() if (m := re.fullmatch(form, line))]
+    assert [match[1] for match in matches] == levels
 
 
 def test_a_level_that_is_none() -> None:
