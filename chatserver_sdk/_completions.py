@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from . import models
 from ._lazy import Later
 from ._options import DEFAULT_MAX_TOKENS, CompletionOptions
-from ._transport import CallOptions, Subject, Transport, path_segment
-from ._wire import genai
+from ._transport import CallOptions, Transport, path_segment
 from .exceptions import BadRequestError, ChatServerError, DecodeError
 
 if TYPE_CHECKING:
     from . import _arguments as arguments, conversation as conversations, streaming
-    from ._transport import resuming
+    from ._transport import resuming, tracing
     from ._transport.body import ByteBody
-    from ._wire import openai, structured
+    from ._wire import genai, openai, structured
     from .conversation import Conversation
     from .streaming import CompletionStream
     from typing_extensions import Unpack
@@ -53,15 +52,17 @@ else:
     # Whoever builds a client and does not call it yet, for a --help, need not wait for these.
     arguments = Later("chatserver_sdk._arguments")
     conversations = Later("chatserver_sdk.conversation")
+    genai = Later("chatserver_sdk._wire.genai")
     openai = Later("chatserver_sdk._wire.openai")
     resuming = Later("chatserver_sdk._transport.resuming")
     streaming = Later("chatserver_sdk.streaming")
     structured = Later("chatserver_sdk._wire.structured")
+    tracing = Later("chatserver_sdk._transport.tracing")
 
 T = TypeVar("T")
 
 _PATH = "/v1/chat/completions"
-_RESUMED = Subject(route=f"{_PATH}/{{turn_id}}/events", of_answer=genai.of_stream)
+_RESUMED = f"{_PATH}/{{turn_id}}/events"
 _OF_ANY_CALL = CallOptions.__optional_keys__
 # Other servers' words for an answer that stops in the middle are among them.
 _CUT = ("length", "max_tokens", "model_length", "content_filter", "cancelled", "error")
@@ -271,7 +272,7 @@ class Completions:
         """
         cursor = arguments.text(cursor, "cursor")
         resume = resuming.Resumption(self._transport, _events_path, options, time.monotonic())
-        body = resume.open(cursor, _RESUMED)
+        body = resume.open(cursor, tracing.Subject(_RESUMED, of_answer=genai.of_stream))
         return streaming.CompletionStream(body, resume, cursor=cursor, on_end=_told(body))
 
     def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
@@ -291,9 +292,9 @@ class Completions:
 
 def _subject(
     request: ChatCompletionRequest, of_answer: Callable[[Any], Mapping[str, Any]]
-) -> Subject:
+) -> tracing.Subject:
     name = f"chat {request.model}"
-    return Subject(name=name, attributes=genai.of_request(request), of_answer=of_answer)
+    return tracing.Subject(name=name, attributes=genai.of_request(request), of_answer=of_answer)
 
 
 def _told(body: ByteBody) -> Callable[[openai.StreamedAnswer, ChatServerError | None], None]:

@@ -13,7 +13,6 @@ from ._transport import (
     DEFAULT_TIMEOUT,
     RetryPolicy,
     Settings,
-    Subject,
     Timeout,
     Transport,
     path_of,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self, Unpack
 
-    from ._transport import CallOptions
+    from ._transport import CallOptions, tracing
     from ._transport.settings import Key
     from .models import (
         AdminListResponse,
@@ -45,14 +44,15 @@ if TYPE_CHECKING:
 else:
     arguments = Later("chatserver_sdk._arguments")
     paging = Later("chatserver_sdk.paging")
+    tracing = Later("chatserver_sdk._transport.tracing")
 
 _SESSIONS = "/atoms/chat/sessions"
 _AUDIT = "/api/v1/platform/audit"
 _ADMINS = "/api/v1/platform/admins"
 # Where a path differs from call to call, its pattern is what traces are told.
-_ONE_SESSION = Subject(route=f"{_SESSIONS}/{{session_id}}")
-_ONE_ADMIN = Subject(route=f"{_ADMINS}/{{email}}")
-_UNKNOWN = Subject(route="")
+# How a trace names what differs from call to call.
+_ONE_SESSION = f"{_SESSIONS}/{{session_id}}"
+_ONE_ADMIN = f"{_ADMINS}/{{email}}"
 
 
 class ChatServerClient(Completions):
@@ -120,7 +120,12 @@ class ChatServerClient(Completions):
         """
         verb = arguments.method(method)
         return self._transport.request(
-            verb, path_of(path), query=query, body=body, options=options, subject=_UNKNOWN
+            verb,
+            path_of(path),
+            query=query,
+            body=body,
+            options=options,
+            subject=tracing.Subject(""),
         )
 
     def close(self) -> None:
@@ -188,7 +193,7 @@ class ChatServerClient(Completions):
         query = {"user_id": arguments.identifier(user_id, "user_id")}
         read = models.ChatSessionDetailResponse.from_decoded
         return self._transport.ask(
-            read, "GET", path, query=query, options=options, subject=_ONE_SESSION
+            read, "GET", path, query=query, options=options, subject=tracing.Subject(_ONE_SESSION)
         )
 
     def get_platform_stats(self, **options: Unpack[CallOptions]) -> PlatformStats:
@@ -218,7 +223,9 @@ class ChatServerClient(Completions):
         """Take the role away again. For administrators; the last one cannot be removed."""
         path = f"{_ADMINS}/{path_segment(arguments.text(email, 'email'), 'email')}"
         read = models.AdminResponse.from_decoded
-        return self._transport.ask(read, "DELETE", path, options=options, subject=_ONE_ADMIN)
+        return self._transport.ask(
+            read, "DELETE", path, options=options, subject=tracing.Subject(_ONE_ADMIN)
+        )
 
     def get_audit_log(
         self, limit: int = 50, offset: int = 0, **options: Unpack[CallOptions]

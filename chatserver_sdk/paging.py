@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from .exceptions import DecodeError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .models import AuditEntry, AuditLogResponse, ChatSessionListResponse, ChatSessionSummary
 
     Listed = TypeVar("Listed", AuditEntry, ChatSessionSummary)
-    Page = AuditLogResponse | ChatSessionListResponse
+    Page: TypeAlias = AuditLogResponse | ChatSessionListResponse
 
 # The longest pages that the protocol knows.
 SESSIONS_PAGE = 100

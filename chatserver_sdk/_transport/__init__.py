@@ -13,4 +13,3 @@ from .settings import CallOptions as CallOptions
 from .settings import Settings as Settings
 from .timeouts import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
 from .timeouts import Timeout as Timeout
-from .tracing import Subject as Subject

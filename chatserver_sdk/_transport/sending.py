@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
@@ -23,22 +22,25 @@ from .connections import Session
 from .log import log, named, set_up
 from .retries import Ending, may_send_again
 from .settings import CallOptions, Settings
-from .tracing import About, Trace, begin
 
 if TYPE_CHECKING:
+    from chatserver_sdk import _json as jsons
     from chatserver_sdk._wire import errors
     from chatserver_sdk.models import Model
 
-    from . import body as bodies, call as calls, exchange as exchanges
+    from . import body as bodies, call as calls, exchange as exchanges, tracing
     from .body import ByteBody
     from .call import Call, Failure
     from .exchange import Exchange
+    from .tracing import About, Trace
 else:
     # A client that is built and not yet used does without them.
     bodies = Later("chatserver_sdk._transport.body")
     calls = Later("chatserver_sdk._transport.call")
     errors = Later("chatserver_sdk._wire.errors")
     exchanges = Later("chatserver_sdk._transport.exchange")
+    jsons = Later("chatserver_sdk._json")
+    tracing = Later("chatserver_sdk._transport.tracing")
 
 M = TypeVar("M", bound="Model")
 
@@ -91,7 +93,7 @@ class Transport:
         Raises APIStatusError, TransportError, DecodeError.
         """
         call = calls.Call.of(self._settings(options), method, path, query=query, body=body)
-        trace = begin(call, subject)
+        trace = tracing.begin(call, subject)
         with trace:
             raw = self._send_whole(call, trace)
             answer = _read(read, raw, f"{method} {path}")
@@ -111,7 +113,7 @@ class Transport:
     ) -> RawResponse:
         """The answer as it came, a success. Raises APIStatusError, TransportError."""
         call = calls.Call.of(self._settings(options), method, path, query=query, body=body)
-        trace = begin(call, subject)
+        trace = tracing.begin(call, subject)
         with trace:
             answer = self._send_whole(call, trace)
         trace.end()
@@ -137,7 +139,7 @@ class Transport:
         call = calls.Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
         if begun_at is not None:
             call = replace(call, begun_at=begun_at)
-        told = trace or begin(call, subject)
+        told = trace or tracing.begin(call, subject)
         with told if trace is None else told.going_on(call):
             answer = self._send(call, told)
         assert isinstance(answer, requests.Response)
@@ -239,7 +241,7 @@ def _read(read: Callable[[Any], M], raw: RawResponse, what: str) -> M:
 
 def _decode(raw: RawResponse, what: str) -> Any:
     try:
-        decoded = json.loads(raw.content)
+        decoded = jsons.loads(raw.content)
     except (ValueError, RecursionError) as exc:
         raise DecodeError(f"{what}: the server's answer is not JSON", raw.status_code) from exc
     if isinstance(decoded, Mapping) and decoded.get("error"):

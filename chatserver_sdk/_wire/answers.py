@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from chatserver_sdk import models
+from chatserver_sdk import _json, models
 from chatserver_sdk.exceptions import DecodeError
 
 from . import errors
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from chatserver_sdk.models import ChatCompletionChunk, ChatCompletionResponse
 
 DONE = "[DONE]"
-
-_raw_decode = json.JSONDecoder().raw_decode
 
 _METADATA_KEYS = ("id", "model", "created", "system_fingerprint")
 # Texts of a delta that are whole wherever they stand.
@@ -100,7 +97,7 @@ class StreamedAnswer:
 
     def _decode(self, event: ServerSentEvent) -> Any:
         try:
-            chunk = _decode_json(event.data)
+            chunk = _json.loads(event.data)
         except (ValueError, RecursionError) as exc:
             if event.event != "error":
                 raise DecodeError("the server sent an event that is not JSON") from exc
@@ -224,15 +221,6 @@ class _Choice:
                 known.extend(value)
             elif value is not None:
                 self._logprobs[key] = list(value) if isinstance(value, list) else value
-
-
-def _decode_json(text: str) -> Any:
-    """json.loads without what that does for texts with blanks around the value."""
-    try:
-        value, end = _raw_decode(text)
-    except ValueError:
-        end = -1
-    return value if end == len(text) else json.loads(text)
 
 
 class _Text:

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from peers import python_with_openai
+from peers import python_with_accelerator, python_with_openai
 
+_TYPED = "typed chunk"
 _HERE = Path(__file__).parent
 _IMPORT = """
 import time
@@ -82,6 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     short = ["--short"] if options.short else []
     peer = python_with_openai()
+    fast = python_with_accelerator()
     theirs, ours = [], []
     for number in range(1 if options.short else options.rounds):
         print(f"round {number + 1} ...", file=sys.stderr)
@@ -91,13 +93,15 @@ def main() -> None:
             ours.append(
                 measured(sys.executable, script, "ours", port, *short)
                 | import_times(sys.executable, 1)
+                | {"typed chunk, with orjson": measured(fast, script, "ours", port, *short)[_TYPED]}
             )
+        theirs[-1]["typed chunk, with orjson"] = theirs[-1][_TYPED]
     print("| measure | openai | chatserver_sdk | ratio |\n|---|---|---|---|")
     their_best, our_best = best(theirs), best(ours)
     for measure, value in our_best.items():
         reference = their_best[measure]
         ratio = f"{value / reference:.2f}" if reference else "-"
-        print(f"| {measure} | {reference:.1f} | {value:.1f} | {ratio} |")
+        print(f"| {measure} | {reference:.2f} | {value:.2f} | {ratio} |")
     for measure, value in measured(sys.executable, _HERE / "measure_parts.py", *short).items():
         print(f"| {measure} | - | {value:.2f} | |")
 

@@ -53,8 +53,8 @@ def records_ratio() -> float:
     from chatserver_sdk.models import ChatSessionDetailResponse
 
     raw = records(10_000)
-    plain = best(lambda: json.loads(raw), 5)
-    return best(lambda: ChatSessionDetailResponse.from_json(raw), 5) / plain
+    plain = best(lambda: json.loads(raw), 15)
+    return best(lambda: ChatSessionDetailResponse.from_json(raw), 15) / plain
 
 
 def big_event_ratio() -> float:

@@ -12,13 +12,24 @@ _OPENAI = "openai==3.52.*"
 
 
 def python_with_openai() -> str:
-    """The interpreter of an environment that has the published openai client, made if need be."""
-    home = _ROOT / ".venv-benchmark"
+    """The interpreter of an environment that has the published openai client."""
+    return _python(".venv-benchmark", _OPENAI)
+
+
+def python_with_accelerator() -> str:
+    """The interpreter of an environment that has our client with the extra `fast`."""
+    return _python(".venv-benchmark-fast", "-e", f"{_ROOT}[fast]")
+
+
+def _python(name: str, *requirements: str) -> str:
+    """Made at the first need, and used again after that."""
+    home = _ROOT / name
     python = home / "bin" / "python"
     stamp = home / "requirements"
-    if not stamp.exists() or stamp.read_text() != _OPENAI:
-        print(f"installing {_OPENAI} ...", file=sys.stderr)
+    wanted = " ".join(requirements)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"installing {wanted} ...", file=sys.stderr)
         venv.create(home, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", _OPENAI], check=True)
-        stamp.write_text(_OPENAI)
+        subprocess.run([python, "-m", "pip", "install", "-q", *requirements], check=True)
+        stamp.write_text(wanted)
     return str(python)
