@@ -19,7 +19,7 @@ _raw_decode = json.JSONDecoder().raw_decode
 def loads(text: str | bytes) -> Any:
     """The value. Raises ValueError for what is no JSON, RecursionError for what is too deep."""
     try:
-        if _fast_loads is not None:
+        if _fast_loads is not None:  # pragma: no cover - an environment of its own
             return _fast_loads(text)
         if isinstance(text, str):
             # json.loads without the search for blanks around the value, a fifth of its time.

@@ -43,6 +43,8 @@ def environment() -> Iterator[None]:
         for name in os.environ:
             if name.lower().endswith("_proxy"):
                 patch.delenv(name)
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CHATSERVER_LOG"):
+            patch.delenv(name, raising=False)
         patch.delenv("CHATSERVER_API_KEY", raising=False)
         patch.delenv("CHATSERVER_BASE_URL", raising=False)
         patch.delenv("CHATSERVER_LOG", raising=False)

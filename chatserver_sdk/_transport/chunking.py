@@ -10,6 +10,7 @@ from http.client import IncompleteRead
 
 # Sizes, extensions and trailers are short; a server that never ends a line must not fill the memory.
 _LONGEST_LINE = 65536
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
 
 
 class Dechunker:
@@ -59,10 +60,7 @@ class Dechunker:
 
 def _size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip() if b";" in line or b" " in line else line
-    # int() alone takes signs and underscores.
-    if not digits.isalnum() or len(digits) > 16:
+    # int() alone takes signs, underscores and 0x.
+    if not digits or len(digits) > 16 or digits.strip(_HEX_DIGITS):
         raise IncompleteRead(b"")
-    try:
-        return int(digits, 16)
-    except ValueError:
-        raise IncompleteRead(b"") from None
+    return int(digits, 16)

@@ -198,7 +198,7 @@ _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _of_parents: list[Any] = []
 
 
-def _after_fork() -> None:
+def _after_fork() -> None:  # pragma: no cover - the child is not measured
     for session in list(_sessions):
         _of_parents.append(list(session.adapters.values()))
         session.mount_anew()

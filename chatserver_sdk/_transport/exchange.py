@@ -23,7 +23,7 @@ from .failures import FOREIGN, broken_body, failure_of, out_of_time
 from .retries import Ending
 
 # No answer that is read in one piece may fill the memory.
-MAX_ANSWER_BYTES = 256 * 2**20
+MAX_ANSWER_BYTES = 128 * 2**20
 _LONGEST_REFUSAL = 2**20
 _READ_SIZE = 2**20
 _MOST_REDIRECTS = 10
@@ -46,7 +46,7 @@ class Exchange:
             result = self._attempt(call, attempt, deadline)
         if not deadline.has_passed:
             return result
-        if isinstance(result, requests.Response):
+        if isinstance(result, requests.Response):  # pragma: no cover - it came that very moment
             result.close()
         error = out_of_time(call)
         error.__cause__ = result.error.__cause__ if isinstance(result, Failure) else None
@@ -156,7 +156,10 @@ class Exchange:
         if known is None:
             if len(self._environments) >= _MOST_ENVIRONMENTS:
                 self._environments.clear()
-            known = dict(session.merge_environment_settings(url, {}, None, None, None))
+            # What somebody has set on the session wins over the environment; requests alone would
+            # have it the other way round.
+            verify = None if session.verify is True else session.verify
+            known = dict(session.merge_environment_settings(url, {}, None, verify, None))
             del known["stream"]
             self._environments[key] = known
         return known

@@ -315,6 +315,37 @@ def test_closing_while_it_is_taken_up(
     timer.join()
 
 
+def test_closing_while_a_server_takes_its_time(
+    wire_server: WireServer, eager: ChatServerClient
+) -> None:
+    """A connection that is only there after close() is closed at once."""
+    gate = threading.Event()
+    steps: Any = answer(UntilHangup(seen := threading.Event()))
+    wire_server.answers(answer(NUMBERED[0][1]), [Pause(gate), *steps])
+    stream = ask(eager)
+    assert next(stream) == WORDS[0]
+
+    def close() -> None:
+        stream.close()
+        gate.set()
+
+    timer = threading.Timer(0.2, close)
+    timer.start()
+    with pytest.raises(StreamConsumedError):
+        next(stream)
+    timer.join()
+    assert seen.wait(30)
+
+
+def test_a_server_that_does_not_answer_any_more(wire_server: WireServer) -> None:
+    """The caller's patience is not spent a second time."""
+    wire_server.answers(answer(NUMBERED[0][1]), [Pause(threading.Event())])
+    with ChatServerClient("k", wire_server.base_url, Timeout(idle=0.2), max_retries=AT_ONCE) as c:
+        with pytest.raises(StreamInterruptedError, match="did not answer within 0.2 s"):
+            list(ask(c))
+    assert len(wire_server.requests) == 2
+
+
 def test_what_ends_the_connection_is_the_cause(
     wire_server: WireServer, client: ChatServerClient
 ) -> None:
