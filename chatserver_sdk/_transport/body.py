@@ -32,7 +32,9 @@ class ByteBody:
         self._response = response
         self._call = call
         self._idle = call.settings.timeout.idle
-        self._last_event = time.monotonic()
+        # Only waiting counts as silence: whoever takes long over a word has not lost the server.
+        self._waits_since = time.monotonic()
+        self._silence = 0.0
         self._drain_due = math.inf
         self._expired: Literal["idle", "total"] | None = None
         self._is_over = False
@@ -45,11 +47,8 @@ class ByteBody:
 
     def iter_bytes(self) -> Iterator[bytes]:
         """The bytes, the moment they arrive. Raises TransportError when they are cut, or late."""
-        # iter_content() fills its buffer first, which holds tokens back on bodies that are not
-        # chunked; read1() returns what one recv() gave.
-        read1 = self._response.raw.read1
         try:
-            while chunk := read1(_READ_SIZE, decode_content=True):
+            while chunk := self._read():
                 yield chunk
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as exc:
             # The last two: another thread closed the file underneath. The socket's own time-out
@@ -65,9 +64,18 @@ class ByteBody:
         if self._expired is not None:
             raise self._late(self._expired)
 
+    def _read(self) -> bytes:
+        self._waits_since = begun = time.monotonic()
+        # iter_content() fills its buffer first, which holds tokens back on bodies that are not
+        # chunked; read1() returns what one recv() gave.
+        chunk: bytes = self._response.raw.read1(_READ_SIZE, decode_content=True)
+        self._waits_since = math.inf
+        self._silence += time.monotonic() - begun
+        return chunk
+
     def note_event(self) -> None:
         """An event has come: the idle time starts anew."""
-        self._last_event = time.monotonic()
+        self._silence = 0.0
 
     def drain_for(self, seconds: float) -> None:
         """Nothing more is needed: the end may take so long (a tick of the watchdog at least)."""
@@ -77,7 +85,9 @@ class ByteBody:
         """When the watchdog is to end the read."""
         if self._is_over:
             return math.inf
-        idle_due = math.inf if self._idle is None else self._last_event + self._idle
+        idle_due = (
+            math.inf if self._idle is None else self._waits_since + self._idle - self._silence
+        )
         return min(idle_due, self._call.due, self._drain_due)
 
     def expire(self) -> None:

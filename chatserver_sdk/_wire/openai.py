@@ -59,12 +59,13 @@ def events_of(content_type: str | None, chunks: Iterable[bytes]) -> Iterator[Ser
     if start in (b"{", b"[") or (_is_json(kind) and start not in _FIELDS):
         yield from events_of_whole(body)
         return
-    count = 0
-    for event in sse.iter_events(body):
-        count += 1
-        yield event
+    events = sse.iter_events(body)
+    first = next(events, None)
+    if first is not None:
+        yield first
+        yield from events
     # Of events that were announced none may have come: then the connection was cut.
-    if start and not count and kind != "text/event-stream":
+    elif start and kind != "text/event-stream":
         raise DecodeError(f"the server answered with text ({_said(kind)}), not with events")
 
 

@@ -42,21 +42,18 @@ def iter_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     """
     last_id = ""
     for block in _iter_blocks(_with_plain_line_ends(_without_bom(chunks))):
-        # The common event is one data line, on servers that number them behind an id line.
+        # The common event is one data line; servers that number them have an id line before it.
         line = block
-        if block.startswith(b"id: ") and b"\0" not in block:
+        if block.startswith(b"id: "):
             head, _, line = block.partition(b"\n")
-            last_id = head[4:].decode("utf-8", "replace") if _is_data_line(line) else last_id
-        if _is_data_line(line):
+        if line.startswith(b"data: ") and b"\n" not in line and b"\0" not in block:
+            if line is not block:
+                last_id = head[4:].decode("utf-8", "replace")
             yield _event((line[6:].decode("utf-8", "replace"), "message", last_id, None))
             continue
         last_id, event = _parse_block(block, last_id)
         if event is not None:
             yield event
-
-
-def _is_data_line(line: bytes) -> bool:
-    return line.startswith(b"data: ") and b"\n" not in line
 
 
 def encode_event(data: str, *, event: str | None = None, id: str | None = None) -> bytes:

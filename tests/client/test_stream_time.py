@@ -112,3 +112,15 @@ def test_a_total_that_was_spent_on_the_headers(wire_server: WireServer) -> None:
         with pytest.raises(APITimeoutError, match="0.3 s") as caught:
             client.create_completion("m", "Hello", stream=True)
     assert caught.value.kind == "total"
+
+
+def test_a_slow_reader_is_no_silent_server(wire_server: WireServer) -> None:
+    """What the reader does with a word takes as long as it takes; only waiting for one counts."""
+    wire_server.answers(event_stream(delta("Hel"), delta("lo"), Pause(0.1), delta("!"), DONE))
+    with ChatServerClient(base_url=wire_server.base_url, timeout=Timeout(idle=0.5)) as client:
+        stream = client.create_completion("m", "Hello", stream=True)
+        said = []
+        for text in stream:
+            said.append(text)
+            threading.Event().wait(1.2)
+    assert said == ["Hel", "lo", "!"]

@@ -27,6 +27,11 @@ def python_snippets() -> list[Snippet]:
     return snippets_of(read_blocks(README.read_text("utf-8"), "python"))
 
 
+def promised_tests() -> list[str]:
+    """The tests that the README says hold a promise."""
+    return sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", README.read_text("utf-8"))))
+
+
 def commands() -> list[tuple[str, ...]]:
     """The words of each command in the bash blocks, whatever it is chained to."""
     blocks = read_blocks(README.read_text("utf-8"), "bash", "sh", "shell", "console")
@@ -54,6 +59,7 @@ def test_there_is_code_to_run() -> None:
     """A README without code blocks would pass everything below."""
     assert python_snippets()
     assert commands()
+    assert len(promised_tests()) > 10
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,14 @@ def test_there_is_code_to_run() -> None:
 def test_python_block_runs(snippet: Snippet, server_url: str) -> None:
     """Each block runs in a fresh interpreter, without a warning, and what it prints is there."""
     assert complaint_about(snippet, run_snippet(snippet, server_url)) is None
+
+
+@pytest.mark.parametrize("promised", promised_tests())
+def test_each_promise_has_its_test(promised: str) -> None:
+    """A test that was renamed holds no promise."""
+    path, _, name = promised.partition("::")
+    code = (README.parent / path).read_text("utf-8")
+    assert f"def {name or 'test_'}" in code
 
 
 @pytest.mark.parametrize(("wanted", "complains"), [("hello", False), ("goodbye", True)])
