@@ -25,7 +25,7 @@ def best(work: Callable[[], Any], times: int) -> float:
 
 
 def records(count: int) -> bytes:
-    """A long transcript as the server sends it: questions of 15 words and answers of 100."""
+    """A long transcript as the server sends it: questions of 15 words, answers of 200."""
     message = {
         "id": "5b1f0d9e-9d3c-4b0e-8a52-0c9be81a7f11",
         "metadata": {"turn_id": "x", "finish_reason": "stop"},
@@ -35,7 +35,7 @@ def records(count: int) -> bytes:
     }
     session = {"id": "s", "user_id": "u", "created_at": "2026-01-02T03:04:05Z"}
     session["updated_at"] = session["created_at"]
-    said = [("user", "lorem ipsum dolor " * 5), ("assistant", "lorem ipsum dolor sit " * 25)]
+    said = [("user", "lorem ipsum dolor " * 5), ("assistant", "lorem ipsum dolor sit " * 50)]
     messages = [
         {
             **message,

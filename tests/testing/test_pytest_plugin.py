@@ -53,7 +53,8 @@ class User:
         installed = folder / "installed" / "chatserver_sdk-0.dist-info"
         installed.mkdir(parents=True)
         entry = config["options.entry_points"]["pytest11"]
-        (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: chatserver-sdk\n")
+        metadata = "Metadata-Version: 2.1\nName: chatserver-sdk\nVersion: 0\n"
+        (installed / "METADATA").write_text(metadata)
         (installed / "entry_points.txt").write_text(f"[pytest11]{entry}\n")
 
     def run(self, *arguments: str, **files: str) -> Ran:
