@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         image_part as image_part,
         text_part as text_part,
     )
+    from .conversation import Conversation as Conversation
     from ._options import CompletionOptions as CompletionOptions
     from ._transport import (
         CallOptions as CallOptions,
@@ -85,6 +86,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "_version": "__version__",
         "_transport": "CallOptions RetryPolicy Timeout",
         "client": "ChatServerClient create_client",
+        "conversation": "Conversation",
         "exceptions": "APIConnectionError APIStatusError APITimeoutError BadRequestError"
         " ChatServerError ConfigurationError ConflictError DecodeError ForbiddenError"
         " InternalServerError NotFoundError RateLimitError ServiceUnavailableError"

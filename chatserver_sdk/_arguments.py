@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from . import models
 from ._options import CompletionOptions, DefaultInt
@@ -20,10 +20,19 @@ if TYPE_CHECKING:
     Messages = OneMessage | Iterable[OneMessage]
 
 
+_KEY = "idempotency-key"
+
+
 def metadata_of(
-    given: Mapping[str, Any] | None, explicit: Mapping[str, Any], user: str | None
+    given: Mapping[str, Any] | None,
+    explicit: Mapping[str, Any],
+    user: str | None,
+    idempotency_key: str | None = None,
 ) -> dict[str, Any] | None:
-    """The metadata that is sent: the caller's, the keyword arguments over it."""
+    """The metadata that is sent: the caller's, the keyword arguments over it.
+
+    idempotency_key: of the caller's own; the same call under it must be the same request.
+    """
     if given is not None and not isinstance(given, Mapping):
         raise BadRequestError("metadata must be an object", param="metadata")
     metadata = dict(given or {})
@@ -32,8 +41,15 @@ def metadata_of(
         metadata["user_id"] = user
         # Servers whose own fingerprints are no UUIDs need one from us to record the history.
         if metadata.get("session_id") is None:
-            metadata["session_id"] = str(uuid4())
+            named = idempotency_key and uuid5(NAMESPACE_URL, f"chatserver:{user}:{idempotency_key}")
+            metadata["session_id"] = str(named or uuid4())
     return metadata or None
+
+
+def idempotency_key(headers: object) -> str | None:
+    """The caller's own key, where there is one."""
+    listed = headers.items() if isinstance(headers, Mapping) else ()
+    return next((str(value) for name, value in listed if str(name).lower() == _KEY), None)
 
 
 def read_messages(given: Messages) -> list[Message]:

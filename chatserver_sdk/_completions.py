@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -192,8 +193,9 @@ class Completions:
             "setting_sources": setting_sources,
             "mcp_servers": mcp_servers,
         }
-        request.metadata = arguments.metadata_of(metadata, explicit, request.user)
         of_call, wanted = _split(options)
+        key = arguments.idempotency_key(of_call.get("extra_headers"))
+        request.metadata = arguments.metadata_of(metadata, explicit, request.user, key)
         arguments.set_options(request, wanted)
         if stream:
             return self._stream(request, of_call)
@@ -286,8 +288,14 @@ class Completions:
             subject=lambda: _subject(request, genai.of_stream),
         )
         resume = resuming.Resumption(self._transport, _events_path, options, begun_at, body.trace)
-        choices = request.n or 1
-        return streaming.CompletionStream(body, resume, choices_asked=choices, on_end=_told(body))
+        sent = {"n": request.n, "stream_options": request.stream_options, **body.extra_body}
+        return streaming.CompletionStream(
+            body,
+            resume,
+            choices_asked=sent["n"] if isinstance(sent["n"], int) else 1,
+            awaits_usage=bool(sent["stream_options"]),
+            on_end=_told(body),
+        )
 
 
 def _subject(
@@ -327,6 +335,7 @@ def _only_text(answer: ChatCompletionResponse) -> str:
 
 def _events_path(cursor: str) -> str:
     turn_id, _, seq = cursor.rpartition(":")
-    if not turn_id or not seq.isdecimal():
+    is_number = seq.isascii() and seq.isdecimal() and len(seq) < 16
+    if not is_number or not re.fullmatch(r"[\x21-\x7e]{1,256}", turn_id):
         raise BadRequestError('cursor must look like "<turn_id>:<seq>"', param="cursor")
     return f"{_PATH}/{path_segment(turn_id, 'cursor')}/events"

@@ -70,8 +70,8 @@ class ChatServerClient(Completions):
 
     Every method takes `extra_headers`, `extra_query`, `extra_body`, `timeout` and `max_retries`
     for that call alone, and raises what `chatserver_sdk.exceptions` lists and nothing else.
-    A client that is pickled or copied holds the key, and opens connections of its own; so does
-    the child of a fork.
+    A client that is pickled or deep-copied holds the key, and opens connections of its own; so
+    does the child of a fork. A shallow copy is the same client.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ChatServerClient(Completions):
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Any = None,
         **options: Unpack[CallOptions],
     ) -> RawResponse:
         """The server's answer on a route that has no method here.

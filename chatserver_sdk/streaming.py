@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # How long the end of the body may keep us after `[DONE]`. The server that this protocol comes
 # from stores the answer only then, and drops that work when the client has hung up.
 _DRAIN_SECONDS = 5.0
+# The same behind a finish_reason, for a caller who has asked what the answer cost.
+_USAGE_SECONDS = 30.0
 
 
 class Body(Protocol):
@@ -37,6 +39,8 @@ class Body(Protocol):
     def raw(self) -> RawResponse: ...
     def iter_bytes(self) -> Iterator[bytes]: ...
     def note_event(self) -> None: ...
+    @property
+    def is_abandoned(self) -> bool: ...
     def drain_for(self, seconds: float) -> None: ...
     def shut(self) -> None: ...
     def close(self) -> None: ...
@@ -47,6 +51,7 @@ class Resume(Protocol):
 
     def pause(self, fruitless: int, error: ChatServerError | None) -> float | None: ...
     def reopen(self, cursor: str) -> Body: ...
+    def stop(self) -> None: ...
 
 
 class CompletionStream(Generator[str, None, None]):
@@ -66,6 +71,7 @@ class CompletionStream(Generator[str, None, None]):
         *,
         cursor: str | None = None,
         choices_asked: int = 1,
+        awaits_usage: bool = False,
         on_end: Callable[[openai.StreamedAnswer, ChatServerError | None], None] | None = None,
     ) -> None:
         known = openai.metadata_from_headers(body.raw.headers)
@@ -75,6 +81,7 @@ class CompletionStream(Generator[str, None, None]):
         self._answer = openai.StreamedAnswer(metadata, choices_asked)
         self._events = _events(body)
         self._place = _Place(body.raw.headers, cursor)
+        self._patience = _USAGE_SECONDS if awaits_usage else _DRAIN_SECONDS
         self._fruitless = 0
         self._finished = False
         self._is_draining = False
@@ -148,6 +155,8 @@ class CompletionStream(Generator[str, None, None]):
                 self._reading.release()
         else:
             self._body.shut()
+            if self._resume is not None:
+                self._resume.stop()
 
     def on_whole(self, tell: Callable[[ChatCompletionResponse], None]) -> None:
         """Have `tell` called once, with the whole answer, when it was read to its end."""
@@ -165,7 +174,12 @@ class CompletionStream(Generator[str, None, None]):
         # Also an interrupt from the keyboard ends a stream, and is no failure of its own.
         if not self._answer.is_whole:
             raise self._consumed("this answer was closed before its end; what came is in .text")
-        return self._answer.response()
+        answer = self._answer.response()
+        answer.__dict__["_raw"] = self.raw
+        return answer
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a stream cannot be pickled; its cursor can, for client.resume_stream()")
 
     def __enter__(self) -> CompletionStream:
         return self
@@ -215,6 +229,8 @@ class CompletionStream(Generator[str, None, None]):
                         return said
             except (TransportError, DecodeError) as exc:
                 failure = exc
+            if isinstance(failure, DecodeError) and not self._answer.is_done:
+                raise self._broken("the answer cannot be read", failure) from failure
             if self._answer.is_whole:
                 self._end()
             self._take_up(failure)
@@ -234,13 +250,18 @@ class CompletionStream(Generator[str, None, None]):
         self._fruitless = 0
         text = answer.add(event)
         place.last_id = event.id
-        if answer.is_whole and not self._is_draining:
+        if answer.is_whole and (answer.is_done or not self._is_draining):
+            # [DONE] ends an answer, and what comes behind it is none of it; behind a finish_reason
+            # the cost may still come.
             self._is_draining = True
-            self._body.drain_for(_DRAIN_SECONDS)
+            self._body.drain_for(_DRAIN_SECONDS if answer.is_done else self._patience)
         return answer.typed_chunk() if as_chunk else text
 
     def _take_up(self, failure: ChatServerError | None) -> None:
         """Go on behind the last event; raise where the server cannot, or time is up."""
+        if self._body.is_abandoned:
+            self._closed = True
+            raise self._broken("", None)
         cursor = self._place.to_resume
         broke_off = failure is None or isinstance(failure, APIConnectionError)
         if self._resume is None or cursor is None or not broke_off:
@@ -278,7 +299,12 @@ class CompletionStream(Generator[str, None, None]):
         )
 
     def _consumed(self, message: str) -> StreamConsumedError:
-        return StreamConsumedError(message, partial=self.text, metadata=self.metadata)
+        return StreamConsumedError(
+            message,
+            partial=self.text,
+            metadata=self.metadata,
+            request_id=self._body.raw.request_id,
+        )
 
 
 class _Place:

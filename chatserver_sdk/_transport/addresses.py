@@ -57,12 +57,21 @@ def path_of(path: str) -> str:
 
 
 def with_query(url: str, *queries: Mapping[str, Any] | None) -> str:
-    """The URL with these parameters; those that are None are left out, a list is repeated."""
+    """The URL with these parameters; those that are None are left out, a list is repeated.
+
+    Raises BadRequestError for what is no query.
+    """
+    for query in queries:
+        if query is not None and not isinstance(query, Mapping):
+            raise BadRequestError("query must be a dict", param="query")
     merged = {key: value for query in queries for key, value in (query or {}).items()}
     shown = {key: _query_value(value) for key, value in merged.items() if value is not None}
     if not shown:
         return url
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(shown, doseq=True)}"
+    try:
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(shown, doseq=True)}"
+    except UnicodeEncodeError as exc:
+        raise BadRequestError("the query holds what UTF-8 cannot write", param="query") from exc
 
 
 def without_userinfo(url: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import requests
 import urllib3
@@ -38,12 +39,19 @@ class ByteBody:
         self._drain_due = math.inf
         self._expired: Literal["idle", "total"] | None = None
         self._is_over = False
+        self._pid = os.getpid()
+        self.is_abandoned = False
         watchdog.watch(self)
 
     @property
     def shown_call(self) -> str:
         """The call in the words of the log."""
         return str(self._call)
+
+    @property
+    def extra_body(self) -> Mapping[str, Any]:
+        """What the caller's options added to the request, or changed in it."""
+        return self._call.settings.body
 
     def iter_bytes(self) -> Iterator[bytes]:
         """The bytes, the moment they arrive. Raises TransportError when they are cut, or late."""
@@ -99,12 +107,21 @@ class ByteBody:
 
     def shut(self) -> None:
         """End a read that another thread is waiting in, at once."""
-        shut(self._response.raw)
+        # In a forked child the socket is still the parent's, who reads on.
+        if os.getpid() == self._pid:
+            shut(self._response.raw)
 
     def close(self) -> None:
         """Give the connection back; safe to call twice."""
         self._is_over = True
-        self._response.close()
+        if os.getpid() == self._pid:
+            self._response.close()
+
+    def abandon(self) -> None:
+        """Close it, for whoever reads it too: the client is closed."""
+        self.is_abandoned = True
+        self.shut()
+        self.close()
 
     def _late(self, kind: Literal["idle", "total"]) -> TransportError:
         if kind == "total" or time.monotonic() >= self._call.due:

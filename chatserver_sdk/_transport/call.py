@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chatserver_sdk.exceptions import BadRequestError, ChatServerError
 
 from .addresses import with_query
+from .deadline import Interrupt
 from .retries import Ending
 from .settings import Settings
 
@@ -35,6 +36,7 @@ class Call:
     settings: Settings
     is_stream: bool
     begun_at: float = field(default_factory=time.monotonic)
+    interrupt: Interrupt | None = None
 
     @classmethod
     def of(
@@ -44,7 +46,7 @@ class Call:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Model | Mapping[str, Any] | None = None,
+        body: Any = None,
         headers: Mapping[str, str] | None = None,
         is_stream: bool = False,
     ) -> Call:
@@ -78,6 +80,14 @@ class Call:
         """When its whole time is over, by time.monotonic()."""
         total = self.settings.timeout.total
         return math.inf if total is None else self.begun_at + total
+
+    @property
+    def answer_due(self) -> float:
+        """When the answer must have begun, beginning now."""
+        connect, patience = self.settings.timeout.connect, self.patience
+        if connect is None or patience is None:
+            return math.inf
+        return time.monotonic() + connect + patience
 
     @property
     def patience(self) -> float | None:
@@ -119,11 +129,14 @@ def _joined(sent: dict[str, str], extra: Mapping[str, str]) -> dict[str, str]:
     return sent
 
 
-def _encode(body: Model | Mapping[str, Any] | None, extra: Mapping[str, Any]) -> bytes | None:
+def _encode(body: Any, extra: Mapping[str, Any]) -> bytes | None:
     if body is None and not extra:
         return None
     try:
-        plain = {} if body is None else body if isinstance(body, Mapping) else body.to_dict()
-        return json.dumps({**plain, **extra}, ensure_ascii=False, allow_nan=False).encode()
+        plain = {} if body is None else body.to_dict() if hasattr(body, "to_dict") else body
+        if extra and not isinstance(plain, Mapping):
+            raise BadRequestError("extra_body can only join an object", param="extra_body")
+        whole = {**plain, **extra} if isinstance(plain, Mapping) else plain
+        return json.dumps(whole, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise BadRequestError(f"the request cannot be written as JSON: {exc}") from exc

@@ -34,6 +34,10 @@ class Dechunker:
                 at += len(piece)
                 self._left -= len(piece)
                 pieces.append(piece)
+                if not self._left and data.startswith(b"\r\n", at):
+                    # Nearly always: the line end of the chunk came with it.
+                    self._expects_end = False
+                    at += 2
                 continue
             end = data.find(b"\n", at)
             if end < 0:

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import threading
+import time
 import weakref
 from contextlib import suppress
 from http.client import HTTPResponse, IncompleteRead, RemoteDisconnected
@@ -46,22 +47,26 @@ KEEP_ALIVE = [
 class Attempt:
     """What the connections of a thread say of the request that it is sending.
 
-    is_reused: it went out on a connection that was open before, and nothing of an answer has come;
-    known only of connections that are ours.
+    is_reused: it went out on a connection that was open before, and nothing of an answer has come.
+    is_connecting: it has not gone out. begun_at: when it began to go out. Both are known only of connections that are ours.
     """
 
     def __init__(self) -> None:
         self.is_reused = False
+        self.is_connecting = False
+        self.begun_at = 0.0
         self._is_fresh = False
         self._connection: HTTPConnection | None = None
 
-    def note_connected(self) -> None:
-        """A connection was made."""
-        self._is_fresh = True
+    def note_connecting(self) -> None:
+        """A connection is being made."""
+        self._is_fresh = self.is_connecting = True
 
     def note_request(self, connection: HTTPConnection) -> None:
         """The request is about to go out; http connects after this, https has connected."""
         self._connection = connection
+        self.is_connecting = False
+        self.begun_at = time.monotonic()
         self.is_reused = connection.sock is not None and not self._is_fresh
 
     def note_answer(self) -> None:
@@ -71,6 +76,8 @@ class Attempt:
     def shut(self) -> None:
         """End what the thread waits for, from another one."""
         sock = getattr(self._connection, "sock", None)
+        # TLS within TLS, through a proxy, is no socket and has one.
+        sock = sock if isinstance(sock, socket.socket) else getattr(sock, "socket", None)
         if sock is not None:
             with suppress(OSError):
                 # Of the plain class: TLS would be torn down under the thread that reads.
@@ -88,6 +95,10 @@ def begin_attempt() -> Attempt:
     """A new one for this thread."""
     _current.attempt = Attempt()
     return _current.attempt
+
+
+# What a server says beforehand; http.client passes over 100 alone. RFC 9110 15.2, RFC 8297.
+_EARLY = (102, 103)
 
 
 class _Lines:
@@ -119,6 +130,9 @@ class _Answer(HTTPResponse):
         self.fp = lines
         try:
             super().begin()
+            while self.status in _EARLY:
+                self.headers = None
+                super().begin()
         finally:
             self.fp = lines.file if self.fp is lines else self.fp
         if lines.last not in (b"\r\n", b"\n"):
@@ -144,8 +158,9 @@ class _Noted:
     response_class: Any = _Answer
 
     def connect(self) -> None:
-        _current.attempt.note_connected()
+        _current.attempt.note_connecting()
         super().connect()  # type: ignore[misc]
+        _current.attempt.is_connecting = False
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         connection: Any = self

@@ -24,11 +24,16 @@ def shut(raw: Any) -> None:
 
 
 class Deadline:
-    """A `with` block that is cut short when its time is over. due: by time.monotonic()."""
+    """A `with` block that is cut short when its time is over.
 
-    def __init__(self, due: float, attempt: Attempt) -> None:
+    due: by time.monotonic(). answer_due: the same until the answer begins, whose headers may drip
+    in without ever letting a read run out of time.
+    """
+
+    def __init__(self, due: float, attempt: Attempt, answer_due: float = math.inf) -> None:
         self.has_passed = False
-        self._due = due
+        self._due = min(due, answer_due)
+        self._due_later = due
         self._attempt = attempt
         self._response: Any = None
         self._is_over = False
@@ -37,6 +42,7 @@ class Deadline:
     def note_response(self, response: Any) -> None:
         """From here on, what is waited for is this answer's body."""
         self._response = response
+        self._due = self._due_later
 
     def due(self) -> float:
         """When the watchdog is to look after it."""
@@ -63,3 +69,23 @@ class Deadline:
         with self._lock:
             self._is_over = True
             self.has_passed = self.has_passed or time.monotonic() >= self._due
+
+
+class Interrupt:
+    """Ends what another thread's call waits for: set() before or while it waits."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._attempt: Attempt | None = None
+
+    def watch(self, attempt: Attempt) -> None:
+        """The attempt that is to be ended."""
+        self._attempt = attempt
+        if self.is_set:
+            attempt.shut()
+
+    def set(self) -> None:
+        """End it, and what comes after it."""
+        self.is_set = True
+        if self._attempt is not None:
+            self._attempt.shut()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import urljoin
 
 import requests
+from requests.auth import HTTPBasicAuth
 from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
-from requests.utils import check_header_validity
+from requests.utils import check_header_validity, get_auth_from_url
 
 from chatserver_sdk._wire import errors
 from chatserver_sdk.exceptions import APIStatusError, ChatServerError, DecodeError
@@ -19,7 +22,7 @@ from .addresses import origin, without_userinfo
 from .call import Call, Failure
 from .connections import Attempt, Session, begin_attempt
 from .deadline import Deadline
-from .failures import FOREIGN, broken_body, failure_of, out_of_time
+from .failures import FOREIGN, broken_body, failure_of, late_answer, out_of_time
 from .retries import Ending
 
 # No answer that is read in one piece may fill the memory.
@@ -41,24 +44,29 @@ class Exchange:
         """A success: a stream's response, whose body is still to be read, or the whole answer."""
         if time.monotonic() >= call.due:
             return Failure(out_of_time(call), Ending.FINAL)
+        try:
+            # Before the attempt begins: a function that gives the key may make calls of its own.
+            secret = call.settings.key.header() if call.settings.key is not None else None
+        except ChatServerError as exc:
+            return Failure(exc, Ending.FINAL)
         attempt = begin_attempt()
-        with Deadline(call.due, attempt) as deadline:
-            result = self._attempt(call, attempt, deadline)
+        if call.interrupt is not None:
+            call.interrupt.watch(attempt)
+        with Deadline(call.due, attempt, call.answer_due) as deadline:
+            result = self._attempt(call, attempt, deadline, secret)
         if not deadline.has_passed:
             return result
         if isinstance(result, requests.Response):  # pragma: no cover - it came that very moment
             result.close()
-        error = out_of_time(call)
-        error.__cause__ = result.error.__cause__ if isinstance(result, Failure) else None
-        return Failure(error, Ending.FINAL)
+        late = late_answer(call)
+        late.error.__cause__ = result.error.__cause__ if isinstance(result, Failure) else None
+        return late
 
     def _attempt(
-        self, call: Call, attempt: Attempt, deadline: Deadline
+        self, call: Call, attempt: Attempt, deadline: Deadline, secret: str | None
     ) -> requests.Response | RawResponse | Failure:
         try:
-            response = self._follow(call)
-        except ChatServerError as exc:
-            return Failure(exc, Ending.FINAL)
+            response = self._follow(call, secret)
         except FOREIGN as exc:
             return failure_of(exc, call, attempt)
         deadline.note_response(response)
@@ -75,65 +83,88 @@ class Exchange:
             return broken_body(exc, call)
         return raw if is_success else Failure(_refusal(raw, call), Ending.REFUSED)
 
-    def _follow(self, call: Call) -> requests.Response:
+    def _follow(self, call: Call, secret: str | None) -> requests.Response:
         """The last answer of a chain of redirects. Raises what requests does."""
-        url = call.url
+        headers = {**({"Authorization": secret} if secret else {}), **call.headers}
+        response = self._send(call, call.url, headers)
         for _ in range(_MOST_REDIRECTS):
-            response = self._send(call, url)
             # A redirected POST would arrive as a GET without its body; what a DELETE would delete
             # elsewhere nobody has asked for.
             if call.method != "GET" or not response.is_redirect:
                 return response
             response.close()
-            url = _wire_form(urljoin(url, self.session.get_redirect_target(response) or ""))
+            target = self.session.get_redirect_target(response) or ""
+            url = _wire_form(urljoin(response.url, target))
+            if origin(url) == origin(call.url):
+                response = self._send(call, url, headers)
+            else:
+                response = self._send_elsewhere(call, url)
+        response.close()
         raise requests.TooManyRedirects()
 
-    def _send(self, call: Call, url: str) -> requests.Response:
-        key = call.settings.key
-        headers = call.headers
-        if url is not call.url and origin(url) != origin(call.url):
-            # Another server gets neither the key nor what the caller added.
-            headers, key = {"Accept": headers["Accept"]}, None
-        elif key is not None:
-            headers = {"Authorization": key.header(), **headers}
-        limits = (call.time_left(call.settings.timeout.connect), call.time_left(call.patience))
-        options: dict[str, Any] = {"timeout": limits, "stream": True}
-        if self._adds_something() or (key is None and "@" in url):
+    def _send(self, call: Call, url: str, headers: dict[str, str]) -> requests.Response:
+        """Ask our server, with all that it may know."""
+        has_key = "Authorization" in headers or "Authorization" in self.session.headers
+        if self._adds_something():
             return self.session.request(
                 call.method,
                 url,
                 data=call.content,
                 headers=headers,
                 # Without one, requests lets ~/.netrc replace the header.
-                auth=None if key is None else _as_it_is,
+                auth=None if self.session.auth and not has_key else _authenticate,
                 allow_redirects=False,
-                **options,
+                **self._limits(call),
+                **self._environment(url),
             )
-        # Not session.send: it looks where a redirect leads before it hands the answer out, and
-        # loses the connection of one that leads nowhere.
-        prepared = self._prepare(call, url, headers)
-        adapter = self.session.get_adapter(url)
-        response = adapter.send(prepared, **self._environment(url), **options)
+        prepared = self._prepare(call, url, {**self.session.headers, **headers})
+        if self.session.cookies:
+            prepared.prepare_cookies(self.session.cookies)
+        response = self._hand_over(call, _authenticate(prepared))
         if "Set-Cookie" in response.headers:
             jar: Any = extract_cookies_to_jar
             jar(self.session.cookies, prepared, response.raw)
         return response
 
+    def _send_elsewhere(self, call: Call, url: str) -> requests.Response:
+        """Ask another server, which gets neither the key nor anything else that was ours."""
+        agent = self.session.headers.get("User-Agent")
+        headers = {"Accept": call.headers["Accept"], "User-Agent": agent}
+        response = self._hand_over(call, self._prepare(replace(call, content=None), url, headers))
+        # What it says of itself says nothing of ours.
+        response.headers.pop("X-Chatserver", None)
+        return response
+
+    def _hand_over(self, call: Call, prepared: requests.PreparedRequest) -> requests.Response:
+        # Not session.send: it looks where a redirect leads before it hands the answer out, and
+        # loses the connection of one that leads nowhere.
+        url = prepared.url or ""
+        adapter = self.session.get_adapter(url)
+        return adapter.send(prepared, **self._environment(url), **self._limits(call))
+
+    def _limits(self, call: Call) -> dict[str, Any]:
+        connect, answer = call.settings.timeout.connect, call.patience
+        return {"timeout": (call.time_left(connect), call.time_left(answer)), "stream": True}
+
     def _adds_something(self) -> bool:
         """Whether the session adds what only requests' own, slow preparing knows of."""
         session = self.session
-        adds = session.params or session.auth or session.cookies or session.hooks["response"]
+        adds = session.params or session.auth or session.hooks["response"]
         return bool(adds) or type(session) not in (Session, requests.Session)
 
-    def _prepare(self, call: Call, url: str, headers: dict[str, str]) -> requests.PreparedRequest:
+    def _prepare(
+        self, call: Call, url: str, headers: Mapping[str, Any]
+    ) -> requests.PreparedRequest:
         """The same as requests' prepare_request, from what has been checked before."""
         prepared = requests.PreparedRequest()
         prepared.method = call.method
         prepared.url = url
-        for name, value in self.session.headers.items():
-            check_header_validity((name, str(value)))
-        sent = CaseInsensitiveDict(self.session.headers)
-        sent.update(headers)
+        sent: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
+        for name, value in headers.items():
+            # None is how a session says that it does not send what it would.
+            if value is not None:
+                check_header_validity((name, value))
+                sent[name] = value
         if call.content is not None or call.method not in ("GET", "HEAD"):
             sent["Content-Length"] = str(len(call.content or b""))
         prepared.headers = cast(Any, sent)
@@ -190,14 +221,13 @@ def _read(response: requests.Response, limit: int) -> bytes:
 def _refusal(raw: RawResponse, call: Call) -> APIStatusError:
     if raw.status_code >= 400:
         return errors.error_from(raw)
-    target = without_userinfo(raw.headers.get("Location", "elsewhere"))
-    sentence = f"redirects to {target}; use that as the base URL"
-    return APIStatusError(
-        f"the server at {call.settings.shown_url} {sentence}",
-        raw.status_code,
-        raw,
-        request_id=raw.request_id,
-    )
+    where = f"the server at {call.settings.shown_url}"
+    target = raw.headers.get("Location")
+    sentence = f"{where} answered {raw.status_code}, which is neither a success nor an error"
+    if target is not None:
+        shown = without_userinfo(target)
+        sentence = f"{where} redirects to {shown}; use that as the base URL"
+    return APIStatusError(sentence, raw.status_code, raw, request_id=raw.request_id)
 
 
 def _wire_form(url: str) -> str:
@@ -206,5 +236,9 @@ def _wire_form(url: str) -> str:
     return prepared.url or url
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The request with what it has; a password in its URL counts where there is no key."""
+    user, password = get_auth_from_url(request.url or "")
+    if user and "Authorization" not in request.headers:
+        HTTPBasicAuth(user, password)(request)
     return request

@@ -30,6 +30,8 @@ FOREIGN = (
     AttributeError,
 )
 _BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
+_BAD_PROXIES = (requests.exceptions.InvalidProxyURL, urllib3.exceptions.ProxySchemeUnknown)
+_AT_ONCE = 1.0
 _UNSENT = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.NameResolutionError,
@@ -41,6 +43,9 @@ def failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
     """What became of an attempt; the exception is the cause of ours."""
     failure = _failure_of(exc, call, attempt)
     failure.error.__cause__ = exc
+    if isinstance(exc, requests.RequestException):
+        # The request holds the key.
+        exc.request = None
     return failure
 
 
@@ -63,24 +68,44 @@ def out_of_time(call: Call) -> APITimeoutError:
     return APITimeoutError(message, kind="total", request_id=call.request_id)
 
 
+def late_answer(call: Call) -> Failure:
+    """A deadline has passed: the whole time's, or that of an answer that did not begin."""
+    return Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
+
+
 def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
     where = f"the server at {call.settings.shown_url}"
     cause = exc.args[0] if exc.args else None
-    if isinstance(exc, requests.ConnectTimeout):
+    if isinstance(exc, requests.ConnectTimeout) or (_is_late(exc, cause) and attempt.is_connecting):
         return Failure(_timeout(call, "could not be reached", "connect"), Ending.UNSENT)
     if _is_late(exc, cause):
-        return Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
-    if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
-        # Not the exception's own words: InvalidHeader's hold the header.
-        sentence = f"a request to {call.settings.shown_url} cannot be made"
-        return Failure(ConfigurationError(sentence), Ending.FINAL)
+        return late_answer(call)
+    if (mistake := _mistake(exc, cause, where)) is not None:
+        return Failure(ConfigurationError(mistake), Ending.FINAL)
     if isinstance(exc, (requests.TooManyRedirects, ValueError, AttributeError)):
         sentence = f"{where} answered with headers that lead nowhere"
         return Failure(_lost(call, sentence), Ending.FINAL)
     if isinstance(exc, requests.exceptions.ChunkedEncodingError):
         return Failure(_lost(call, f"{where} broke the answer off"), Ending.LOST)
-    ending = _ending_of(exc, cause, attempt)
+    if isinstance(exc, requests.exceptions.ProxyError):
+        where = f"the proxy for {where}"
+    ending = _ending_of(exc, cause, call, attempt)
     return Failure(_lost(call, f"{where} {_reason(exc, cause)}"), ending)
+
+
+def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
+    """What is wrong with the client's own set-up; None where it is something else."""
+    # Not the exceptions' own words where they hold the header or the proxy's password.
+    if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
+        return f"a request to {where.removeprefix('the server at ')} cannot be made"
+    if isinstance(exc, _BAD_PROXIES) or "SOCKS" in str(exc):
+        return (
+            f"the proxy for {where} cannot be used: it is no http://, https:// or SOCKS proxy, or"
+            " SOCKS needs `pip install 'requests[socks]'`"
+        )
+    if type(exc) is OSError and "Could not find" in str(exc):
+        return f"{exc}"
+    return None
 
 
 def _is_late(exc: Exception, cause: Any) -> bool:
@@ -89,14 +114,16 @@ def _is_late(exc: Exception, cause: Any) -> bool:
     return isinstance(exc, (requests.Timeout, late)) or isinstance(cause, late)
 
 
-def _ending_of(exc: Exception, cause: Any, attempt: Attempt) -> Ending:
+def _ending_of(exc: Exception, cause: Any, call: Call, attempt: Attempt) -> Ending:
     reason = getattr(cause, "reason", None)
     if isinstance(reason, _UNSENT) or isinstance(exc, requests.exceptions.ProxyError):
         return Ending.UNSENT
     if isinstance(exc, requests.exceptions.SSLError):
         is_certificate = isinstance(_innermost(exc), ssl.SSLCertVerificationError)
         return Ending.FINAL if is_certificate else Ending.LOST
-    return Ending.STALE if attempt.is_reused else Ending.LOST
+    # A kept connection that is dead says so at once; one that ends later has ended in the work.
+    was_quick = time.monotonic() - attempt.begun_at < _AT_ONCE
+    return Ending.STALE if attempt.is_reused and was_quick else Ending.LOST
 
 
 def _lost(call: Call, message: str) -> ChatServerError:
@@ -104,13 +131,15 @@ def _lost(call: Call, message: str) -> ChatServerError:
 
 
 def _timeout(call: Call, what: str, kind: Literal["connect", "read"]) -> ChatServerError:
+    named: Literal["connect", "read", "idle"]
     timeout = call.settings.timeout
     limit = timeout.connect if kind == "connect" else call.patience
     # The socket's own clock may be a little ahead of ours.
     if time.monotonic() >= call.due - 0.01:
         return out_of_time(call)
     message = f"the server at {call.settings.shown_url} {what} within {_seconds(limit)}"
-    return APITimeoutError(message, kind=kind, request_id=call.request_id)
+    named = "idle" if call.is_stream and kind == "read" else kind
+    return APITimeoutError(message, kind=named, request_id=call.request_id)
 
 
 def _reason(exc: Exception, cause: Any) -> str:

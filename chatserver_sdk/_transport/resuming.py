@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chatserver_sdk.exceptions import APIConnectionError, APITimeoutError, ChatServerError
 
 from .body import ByteBody
+from .deadline import Interrupt
 from .log import log
 from .retries import Ending, may_send_again
 
@@ -35,6 +38,13 @@ class Resumption:
         self._path_for = path_for
         self._begun_at = begun_at
         self._trace = trace
+        self._interrupt = Interrupt()
+        total = transport.settings.with_options(self._options).timeout.total
+        self._due = math.inf if total is None else (begun_at or time.monotonic()) + total
+
+    def stop(self) -> None:
+        """End an attempt that another thread makes, at once."""
+        self._interrupt.set()
 
     def pause(self, fruitless: int, error: ChatServerError | None) -> float | None:
         """Seconds to wait before the next attempt; None where another one is of no use.
@@ -45,7 +55,9 @@ class Resumption:
             return None
         if fruitless == 0:
             return 0.0 if self._policy.max_retries > 0 else None
-        return self._policy.pause(fruitless - 1, error or APIConnectionError(""))
+        pause = self._policy.pause(fruitless - 1, error or APIConnectionError(""))
+        is_in_time = pause is not None and time.monotonic() + pause < self._due
+        return pause if is_in_time else None
 
     def open(self, cursor: str, subject: About = None) -> ByteBody:
         """The stream behind the cursor. Raises what a call raises."""
@@ -68,6 +80,7 @@ class Resumption:
             begun_at=self._begun_at,
             subject=subject,
             trace=self._trace,
+            interrupt=self._interrupt,
         )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from . import body as bodies, call as calls, exchange as exchanges, tracing
     from .body import ByteBody
     from .call import Call, Failure
+    from .deadline import Interrupt
     from .exchange import Exchange
     from .tracing import About, Trace
 else:
@@ -58,10 +59,13 @@ class Transport:
         self.settings = settings
         self.own_session = session
         self.session = Session(_USER_AGENT) if session is None else session
+        self._is_first = True
         self._is_root = session is None
         self._exchange: Exchange | None = None
         self._server = _Server()
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
+        # Those over the same connections: closing the first one closes the streams of all.
+        self._family: weakref.WeakSet[Transport] = weakref.WeakSet([self])
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,7 +78,10 @@ class Transport:
         other.__dict__.update(self.__dict__)
         other.settings = self.settings.with_options(options)
         other._is_root = False
+        other._is_first = False
         other._bodies = weakref.WeakSet()
+        with self._lock:
+            self._family.add(other)
         return other
 
     def ask(
@@ -107,7 +114,7 @@ class Transport:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Model | Mapping[str, Any] | None = None,
+        body: Any = None,
         options: CallOptions | None = None,
         subject: About = None,
     ) -> RawResponse:
@@ -130,6 +137,7 @@ class Transport:
         begun_at: float | None = None,
         subject: About = None,
         trace: Trace | None = None,
+        interrupt: Interrupt | None = None,
     ) -> ByteBody:
         """The body of a successful answer as it arrives. begun_at: when its whole time began.
 
@@ -137,8 +145,7 @@ class Transport:
         """
         settings = self._settings(options)
         call = calls.Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
-        if begun_at is not None:
-            call = replace(call, begun_at=begun_at)
+        call = replace(call, begun_at=begun_at or call.begun_at, interrupt=interrupt)
         told = trace or tracing.begin(call, subject)
         with told if trace is None else told.going_on(call):
             answer = self._send(call, told)
@@ -149,13 +156,13 @@ class Transport:
         return opened
 
     def close(self) -> None:
-        """Close the streams that were opened here and are still open; and, of the first transport
-        over a session of our own, every connection."""
+        """Close the streams that were opened here and are still open; of the first transport also
+        those of the others and, where the session is our own, every connection."""
         with self._lock:
-            bodies = list(self._bodies)
+            family = list(self._family) if self._is_first else [self]
+            bodies = [body for transport in family for body in transport._bodies]
         for body in bodies:
-            body.shut()
-            body.close()
+            body.abandon()
         if self._is_root:
             self.session.close()
 
@@ -202,7 +209,11 @@ class Transport:
             has_key=call.has_key,
         )
         pause = call.settings.retries.pause(retry, error) if again else None
-        if pause is None or time.monotonic() + pause >= call.due:
+        if pause is not None and time.monotonic() + pause >= call.due:
+            total = call.settings.timeout.total
+            error.message += f" (not tried again: the total of {total:g} s would be over)"
+            pause = None
+        if pause is None:
             raise error
         log.info("%s: %s; again in %.2f s", str(call), named(error), pause)
         time.sleep(pause)

@@ -47,7 +47,9 @@ class ApiKey:
             raise ConfigurationError(
                 f"the function given as api_key failed with {type(exc).__name__}"
             ) from exc
-        return f"Bearer {_checked(key)}"
+        if not (checked := _checked(key)):
+            raise ConfigurationError("the function given as api_key gave an empty key")
+        return f"Bearer {checked}"
 
     def __repr__(self) -> str:
         return "<API key>"

@@ -24,10 +24,11 @@ DEFAULT_TIMEOUT: int = _DefaultSeconds(30)
 class Timeout:
     """Seconds to wait; None is for ever.
 
-    connect: for a connection. read: for an answer, and between two of its bytes. idle: between two
-    events of a stream; signs of life do not count. total: for a call over
-    all its retries, of a streamed answer to the last event (on a session of the caller's own, byte
-    by byte until the headers are there).
+    connect: for a connection. read: for an answer to begin, and between two of its bytes. idle: the
+    same of a stream, for its beginning and between two of its events; signs of life do not count,
+    nor does what the reader does meanwhile. total: for a call over all its retries, of a stream to
+    its last event. (On a session of the caller's own, headers that drip in are bounded byte by
+    byte.)
 
     Raises ConfigurationError for what is no positive number.
     """

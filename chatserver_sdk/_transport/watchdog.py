@@ -6,6 +6,7 @@ life would hold its reader for ever; and a thread a stream would cost more than 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -13,6 +14,8 @@ import threading
 import time
 import weakref
 from typing import Protocol
+
+_log = logging.getLogger("chatserver_sdk")
 
 # Deadlines may move; the thread looks at them this often. What is due sooner wakes it.
 TICK = 1.0
@@ -76,7 +79,11 @@ class Watchdog:
         with self._condition:
             late = [watched for watched in self._watched if watched.due() <= now]
         for watched in late:
-            watched.expire()
+            try:
+                watched.expire()
+            except Exception:
+                # One that cannot be ended must not keep the others from it.
+                _log.exception("a deadline has passed, and its connection could not be ended")
 
 
 watchdog = Watchdog()

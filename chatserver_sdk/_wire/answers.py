@@ -43,7 +43,7 @@ class StreamedAnswer:
     @property
     def is_whole(self) -> bool:
         """Whether the answer was said to its end: `[DONE]`, or every choice has its reason."""
-        return self.is_done or self._finished >= self._choices_asked
+        return self.is_done or self._finished >= max(self._choices_asked, len(self._choices))
 
     @property
     def finish_reasons(self) -> list[str | None]:
@@ -118,6 +118,8 @@ class StreamedAnswer:
 
     def _add_choice(self, choice: dict[str, Any]) -> str:
         index = choice.get("index") or 0
+        if isinstance(index, str) and index.isdecimal():
+            index = int(index[:9])
         if not isinstance(index, int):
             return ""
         state = self._choices.get(index)
@@ -250,4 +252,12 @@ def is_error(said: Any) -> bool:
     # https://openrouter.ai/docs/api-reference/streaming
     if not isinstance(said, dict):
         return False
-    return bool(said.get("error") or ("choices" not in said and said.get("detail")))
+    if said.get("error"):
+        return True
+    # vLLM: an object of that name; FastChat: a code; others: what error bodies consist of.
+    return "choices" not in said and (
+        bool(said.get("detail") or said.get("error_code"))
+        or "error" in said
+        or said.get("object") == "error"
+        or (isinstance(said.get("message"), str) and ("status" in said or "code" in said))
+    )

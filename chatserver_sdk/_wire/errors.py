@@ -113,7 +113,7 @@ def stream_status(payload: Any, detail: ErrorDetail) -> int:
     inner = payload.get("error") if isinstance(payload, Mapping) else None
     for source in (inner, payload):
         if isinstance(source, Mapping):
-            for key in ("status", "status_code", "code"):
+            for key in ("status", "status_code", "code", "error_code"):
                 value = str(source.get(key, ""))
                 if re.fullmatch("[45][0-9][0-9]", value):
                     return int(value)
@@ -224,7 +224,7 @@ def _validation_line(problem: Any) -> tuple[str, str]:
 
 def _parse_flat(body: Mapping[str, Any]) -> ErrorDetail:
     """{"error": "text"}, {"detail": "text"}, {"message": "text"}, problem+json."""
-    texts = [body.get(key) for key in ("detail", "message", "error", "title")]
+    texts = [body.get(key) for key in ("detail", "message", "error", "title", "text")]
     message = next((text for text in texts if isinstance(text, str) and text), "")
     # {"error": "rate_limit_error", "message": "Too many requests"}: a code beside a sentence.
     error = body.get("error")

@@ -75,7 +75,7 @@ def events_of_whole(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     Raises DecodeError for what is not JSON.
     """
     try:
-        body = json.loads(b"".join(chunks))
+        body = json.loads(_bounded(chunks))
     except (ValueError, RecursionError) as exc:
         raise DecodeError("the server's answer is neither events nor JSON") from exc
     choices = body.get("choices") if isinstance(body, Mapping) else None
@@ -84,6 +84,16 @@ def events_of_whole(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     yield ServerSentEvent(json.dumps(body))
     if isinstance(choices, list):
         yield ServerSentEvent(DONE)
+
+
+def _bounded(chunks: Iterable[bytes]) -> bytes:
+    pieces, size = [], 0
+    for chunk in chunks:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > sse.MAX_EVENT_BYTES:
+            raise DecodeError(f"the server's answer is longer than {sse.MAX_EVENT_BYTES} bytes")
+    return b"".join(pieces)
 
 
 def metadata_from_headers(headers: Mapping[str, str]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chatserver_sdk.storage import Refused
+
 
 class EngineError(Exception):
     """The base: a sentence, a code for programs, the field at fault."""
@@ -17,7 +19,7 @@ class EngineError(Exception):
         self.param = param
 
 
-class InvalidRequest(EngineError):
+class InvalidRequest(EngineError, Refused):
     """The request cannot be carried out as it is. errors: one line a problem, if there are more."""
 
     errors: Sequence[Any] = ()

@@ -28,7 +28,7 @@ class Shelf:
         self._window = window
         self._let_go = let_go
         self._turns: dict[str, Turn] = {}
-        # In both, the oldest first: every turn rests, and is remembered, for the same time.
+        # The oldest first, but for turns that ended while they rested: those keep their time.
         self._resting: OrderedDict[Turn, float] = OrderedDict()
         self._gone: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._weight = 0

@@ -31,6 +31,10 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 
 
+# Statuses that say: not now.
+_PASSING = (408, 429)
+
+
 class Turn:
     """What was said so far (`log`), whether it goes on, and who is to be told of more."""
 
@@ -82,7 +86,9 @@ class Turn:
     @property
     def may_be_repeated(self) -> bool:
         """Whether it failed for no fault of the question: asked again, it may succeed."""
-        return isinstance(self.ending, TurnFailed) and self.ending.status >= 500
+        return isinstance(self.ending, TurnFailed) and (
+            self.ending.status >= 500 or self.ending.status in _PASSING
+        )
 
     @property
     def text(self) -> str:

@@ -286,7 +286,7 @@ class _Plan:
         extra = values.get("_extra", {})
         for name, other, _ in self.other_names:
             if other in extra and extra[other] == written.get(name):
-                del written[name]
+                written.pop(name, None)
         for key, value in extra.items():
             written.setdefault(key, value)
         return written

@@ -13,6 +13,8 @@ from chatserver_sdk.models.events import TERMINAL, Event
 
 # A proxy cuts a connection that is silent for 16 to 30 s.
 HEARTBEAT = 10.0
+# A reader that reads nothing keeps its turn in memory for no longer than this.
+_SEND_PATIENCE = 120.0
 
 # What one reader is sent at once: a slow one holds no more of a long log than that.
 _MOST_EVENTS = 512
@@ -80,12 +82,26 @@ async def _send_log(
         is_last = count > 0 and isinstance(events[count - 1], TERMINAL)
         if body or not events:
             body = body or sse.encode_comment("still here")
-            await send({"type": "http.response.body", "body": body, "more_body": not is_last})
+            await _send_soon(
+                send, {"type": "http.response.body", "body": body, "more_body": not is_last}
+            )
         if is_last:
             return
         if seq < len(turn.log):
             # A reader who takes everything at once must not keep the loop to itself.
             await asyncio.sleep(0)
+
+
+async def _send_soon(send: Send, message: Message) -> None:
+    """Send, or end this answer where the reader takes nothing for too long: its turn goes on
+    without it, and whoever comes back reads on behind the last event."""
+    task = asyncio.current_task()
+    assert task is not None
+    timer = asyncio.get_running_loop().call_later(_SEND_PATIENCE, task.cancel)
+    try:
+        await send(message)
+    finally:
+        timer.cancel()
 
 
 def _pack(events: Sequence[Event], encode: Encode) -> tuple[bytes, int]:

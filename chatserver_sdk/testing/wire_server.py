@@ -80,6 +80,8 @@ class WireServer:
     def answers(self, *scripts: Script) -> None:
         """Queue one script for each of the next requests; bytes are a script of one step."""
         for script in scripts:
+            if isinstance(script, str):
+                raise TypeError("a script is bytes, or steps of bytes, Pause, Cut and UntilHangup")
             self._scripts.append((script,) if isinstance(script, bytes) else tuple(script))
 
     def close(self) -> None:

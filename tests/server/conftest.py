@@ -30,6 +30,7 @@ from chatserver_sdk.testing import (
 
 AGENTS = [
     ScriptedAgent("failing", ["half ", ValueError("secret")]),
+    ScriptedAgent("declining", [Failure("not this", 422, "unsuitable")]),
     ScriptedAgent("refusing", ["half ", Failure("try tomorrow", 429, "quota")]),
     ScriptedAgent(
         "showing",

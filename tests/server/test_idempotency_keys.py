@@ -239,13 +239,24 @@ def test_a_freed_key_for_another_request(fields: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("fields", OWNERS)
 def test_a_failure_that_is_an_answer(api: Api, fields: dict[str, Any]) -> None:
-    """A status below 500 stands: the same refusal comes again, and nobody is asked."""
+    """What the question is at fault for stands: the same refusal comes again, nobody is asked."""
+    key = new_key()
+
+    answers = [keyed(api, key, "x", model="declining", **fields) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert answers[0].headers["X-Turn-Id"] == answers[1].headers["X-Turn-Id"]
+
+
+@pytest.mark.parametrize("fields", OWNERS)
+def test_a_failure_of_the_moment(api: Api, fields: dict[str, Any]) -> None:
+    """An agent that says 429 or 408 may say something else later: it is asked again."""
     key = new_key()
 
     answers = [keyed(api, key, "x", model="refusing", **fields) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [429, 429]
-    assert answers[0].headers["X-Turn-Id"] == answers[1].headers["X-Turn-Id"]
+    assert answers[0].headers["X-Turn-Id"] != answers[1].headers["X-Turn-Id"]
 
 
 def test_an_answer_that_is_gone() -> None:

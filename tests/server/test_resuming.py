@@ -68,7 +68,10 @@ def check_every_place(api: Api, first: requests.Response) -> None:
         assert answer.content == b"".join(b for b in blocks if seq_of(b) > after)
         for name in ("X-Session-Id", "X-Turn-Id", "Content-Type"):
             assert answer.headers[name] == first.headers[name]
-    for after in (last, last + 1, 10**15 - 1):
+    for after in (last + 1, 10**15 - 1):
+        # Places that there never were are none, also once the turn has ended.
+        assert resume(api, turn_id, after).status_code == 400
+    for after in (last,):
         # The last chunk and [DONE] share an id: whoever has it may still wait for the end.
         assert resume(api, turn_id, after).content == blocks[-1]
 
@@ -209,7 +212,7 @@ def test_where_to_go_on(api: Api, header: str | None, after: int | None, place: 
 
 
 OTHER = "0a1b2c3d-0000-4000-8000-00000000abcd"
-BAD_IDS = ["", "2", ":2", "{id}", "{id}:", "{id}:x", "{id}:-1", "{id}:1.5", "{id}: 1", "{id}:²"]
+BAD_IDS = ["2", ":2", "{id}", "{id}:", "{id}:x", "{id}:-1", "{id}:1.5", "{id}: 1", "{id}:²"]
 BAD_IDS += [f"{OTHER}:2", "x{id}:2", "{id}:2:2", "{id}:" + "9" * 16, "x" * 1000]
 
 

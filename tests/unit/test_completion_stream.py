@@ -37,6 +37,7 @@ class Body:
 
     def __init__(self, steps: Sequence[bytes | BaseException | Waits]) -> None:
         self.raw = RawResponse(200, {"X-Session-Id": "s1"}, request_id="r1")
+        self.is_abandoned = False
         self.closed = 0
         self.events = 0
         self.bound: float | None = None
@@ -132,9 +133,15 @@ def list_again(stream: CompletionStream) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "failure", [APIConnectionError("gone"), DecodeError("too long"), b"data: {"]
+    ("end", "failure"),
+    [
+        (finished(), APIConnectionError("gone")),
+        (finished(), b"data: {"),
+        (DONE, APIConnectionError("gone")),
+        (DONE, DecodeError("too long")),
+        (DONE, b"data: {}\n\ndata: no json\n\n"),
+    ],
 )
-@pytest.mark.parametrize("end", [finished(), DONE])
 def test_a_whole_answer_stays_whole(end: bytes, failure: Any) -> None:
     """What goes wrong after the end of the answer takes nothing back."""
     stream, body = stream_of(delta("Hi"), end, failure)

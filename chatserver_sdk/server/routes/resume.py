@@ -66,7 +66,8 @@ class Resume:
 def _cursor(turn_id: str, headers: Headers, query: QueryParams) -> _Cursor:
     """Where to go on. Raises InvalidRequest for what is no place in this turn."""
     last_id = headers.get("last-event-id")
-    if last_id is None:
+    # An EventSource that has seen no id sends an empty one.
+    if not last_id:
         after = query.get("after", "0")
         if not _SEQ.fullmatch(after):
             raise _invalid("after must be the number of an event, or 0", "after")
@@ -78,7 +79,7 @@ def _cursor(turn_id: str, headers: Headers, query: QueryParams) -> _Cursor:
 
 
 def _check_said(turn: Turn, cursor: _Cursor) -> None:
-    if turn.ending is None and cursor.seq > len(turn.log):
+    if cursor.seq > len(turn.log):
         raise _invalid(f"the turn has said {len(turn.log)} events so far", cursor.param)
 
 
