@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ._base import Model, plan_of
+from ._base import Model
+from ._plans import plan_of
 
 Handler = Callable[[Any], dict[str, Any]]
 

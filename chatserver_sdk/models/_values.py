@@ -1,11 +1,34 @@
-"""Values as JSON has them: points in time, and what each kind is called in messages."""
+"""Values as JSON has them: words of an open list, points in time, and what each kind is called."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 from dateutil import parser as dateparser
+
+E = TypeVar("E", bound="OpenEnum")
+
+
+class OpenEnum(str, Enum):
+    """An enum that other servers may know more values of.
+
+    An unknown value is kept: it becomes a member that compares equal to its text.
+    """
+
+    @classmethod
+    def _missing_(cls: type[E], value: object) -> E | None:
+        if not isinstance(value, str):
+            return None
+        # Not registered with the class: a server must not be able to grow it without end.
+        member = str.__new__(cls, value)
+        member._name_ = value
+        member._value_ = value
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 def parse_timestamp(value: Any) -> datetime:
