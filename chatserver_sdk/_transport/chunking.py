@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from http.client import IncompleteRead
 
-# Sizes, extensions and trailers are short; a server that never ends a line must not fill the memory.
+# Sizes, extensions and trailers are short; a line without an end must not fill the memory.
 _LONGEST_LINE = 65536
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 

@@ -48,7 +48,8 @@ class Attempt:
     """What the connections of a thread say of the request that it is sending.
 
     is_reused: it went out on a connection that was open before, and nothing of an answer has come.
-    is_connecting: it has not gone out. begun_at: when it began to go out. Both are known only of connections that are ours.
+    is_connecting: it has not gone out. begun_at: when it began to. All of it is known only of
+    connections that are ours.
     """
 
     def __init__(self) -> None:
@@ -193,7 +194,7 @@ class Adapter(HTTPAdapter):
 
 
 class Session(requests.Session):
-    """The requests session of a client; a forked child begins with no connection of its parent's."""
+    """The requests session of a client; a forked child has no connection of its parent's."""
 
     def __init__(self, user_agent: str) -> None:
         super().__init__()
