@@ -27,6 +27,10 @@ class OpenEnum(str, Enum):
         member._value_ = value
         return member
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # By value: some versions of Python do it by name, which an unknown value does not have.
+        return type(self), (self._value_,)
+
     def __str__(self) -> str:
         return str(self.value)
 

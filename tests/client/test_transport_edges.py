@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from itertools import chain, repeat
 
 import pytest
 
@@ -16,8 +17,10 @@ from chatserver_sdk import (
     Timeout,
 )
 from chatserver_sdk._transport.connections import Attempt
-from chatserver_sdk._transport.deadline import Deadline
+from chatserver_sdk._transport.deadline import Deadline, Interrupt
 from chatserver_sdk._transport.exchange import MAX_ANSWER_BYTES
+from chatserver_sdk._wire.openai import events_of
+from chatserver_sdk.models import ModelsResponse
 from chatserver_sdk.testing import WireServer, json_answer, plain_answer
 
 MODELS = {"data": [{"id": "m"}]}
@@ -103,3 +106,41 @@ def test_statuses_that_lead_nowhere(
     with pytest.raises(APIStatusError, match="redirects to /elsewhere"):
         client.list_models()
     assert len(wire_server.requests) == 1
+
+
+def test_an_interrupt_before_its_attempt() -> None:
+    """Whoever says stop early is heard when there is something to stop."""
+    shut: list[int] = []
+
+    class Noted(Attempt):
+        def shut(self) -> None:
+            shut.append(1)
+
+    interrupt = Interrupt()
+    interrupt.set()
+    interrupt.watch(Noted())
+    interrupt.set()
+    assert shut == [1, 1]
+
+
+def test_a_header_that_a_session_leaves_out(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """None is requests' way to say so."""
+    wire_server.answers(json_answer(200, MODELS))
+    headers: dict[str, str | None] = client.session.headers  # type: ignore[assignment]
+    headers["User-Agent"] = None
+    client.list_models()
+    assert "chatserver-sdk" not in wire_server.requests[0].headers["User-Agent"]
+
+
+def test_a_list_that_is_none() -> None:
+    """Where records were to be."""
+    with pytest.raises(DecodeError, match="expected a list, got an integer"):
+        ModelsResponse.from_json('{"data": 5}')
+
+
+def test_a_whole_answer_without_end() -> None:
+    """Also where a stream was asked for, what is read in one piece is bounded."""
+    with pytest.raises(DecodeError, match="the server's answer is longer than"):
+        list(events_of("application/json", chain([b"{"], repeat(b" " * 2**20))))

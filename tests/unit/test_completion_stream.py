@@ -348,3 +348,29 @@ def test_a_thread_that_waits_for_the_reader_sees_the_end() -> None:
         outcomes = [first.exception(), second.exception()]
     assert isinstance(outcomes[0], StreamInterruptedError)
     assert outcomes[1] is None and second.result() == "end"
+
+
+def test_a_close_while_the_stream_is_taken_up_again() -> None:
+    """The connection that comes too late is closed as well."""
+    first, second = Body([delta("Hel", id="t:1")]), Body([delta("lo", id="t:2"), DONE])
+    for body in (first, second):
+        body.raw = RawResponse(200, {"X-Turn-Id": "t", "X-Chatserver": "1"})
+
+    class Resume:
+        def pause(self, fruitless: int, error: Exception | None) -> float | None:
+            return 0.0
+
+        def reopen(self, cursor: str) -> Body:
+            closing = threading.Thread(target=stream.close)
+            closing.start()
+            closing.join()
+            return second
+
+        def stop(self) -> None:
+            """There is nothing to end."""
+
+    stream = CompletionStream(first, Resume())
+    assert next(stream) == "Hel"
+    with pytest.raises(StreamConsumedError):
+        next(stream)
+    assert first.closed and second.closed

@@ -79,3 +79,19 @@ def test_a_forked_child_begins_anew() -> None:
     deadline = Deadline(0)
     watchdog.watch(deadline)
     assert deadline.expired.wait(30)
+
+
+def test_one_that_cannot_be_ended() -> None:
+    """It keeps none of the others from it, now or later."""
+
+    class Broken(Deadline):
+        def expire(self) -> None:
+            super().expire()
+            raise TypeError("no socket")
+
+    watchdog = Watchdog()
+    broken, near = Broken(0), Deadline(0.05)
+    watchdog.watch(broken)
+    assert broken.expired.wait(30)
+    watchdog.watch(near)
+    assert near.expired.wait(30)
