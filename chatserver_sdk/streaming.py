@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -37,6 +38,10 @@ class Body(Protocol):
 
     @property
     def raw(self) -> RawResponse: ...
+
+    # Who is to be closed with it.
+    watcher: weakref.ref[CompletionStream] | None
+
     def iter_bytes(self) -> Iterator[bytes]: ...
     def note_event(self) -> None: ...
     @property
@@ -91,6 +96,7 @@ class CompletionStream(Generator[str, None, None]):
         self._on_whole: Callable[[ChatCompletionResponse], None] | None = None
         self._on_end = on_end
         self._reading = threading.Lock()
+        body.watcher = weakref.ref(self)
 
     @property
     def raw(self) -> RawResponse:
@@ -249,7 +255,9 @@ class CompletionStream(Generator[str, None, None]):
         self._body.note_event()
         self._fruitless = 0
         text = answer.add(event)
-        place.last_id = event.id
+        if event.id:
+            # A connection that is taken up begins without an id; the place stays what it was.
+            place.last_id = event.id
         if answer.is_whole and (answer.is_done or not self._is_draining):
             # [DONE] ends an answer, and what comes behind it is none of it; behind a finish_reason
             # the cost may still come.
@@ -268,6 +276,7 @@ class CompletionStream(Generator[str, None, None]):
             raise self._broken("the answer ended before [DONE]", failure) from failure
         self._body.close()
         self._body = self._reopen(self._resume, cursor, failure)
+        self._body.watcher = weakref.ref(self)
         self._place.go_on(cursor)
         self._events = _events(self._body)
         self.metadata["reconnects"] += 1
@@ -332,7 +341,7 @@ class _Place:
     def go_on(self, cursor: str) -> None:
         """The stream begins anew behind the cursor."""
         self.is_resumed = True
-        self._seen = _seq(cursor, self._turn_id) or 0
+        self._seen = max(self._seen, _seq(cursor, self._turn_id) or 0)
 
     def has_seen(self, event: sse.ServerSentEvent) -> bool:
         """Whether the server says again what came before the stream broke off."""

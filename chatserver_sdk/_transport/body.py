@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ class ByteBody:
         self._is_over = False
         self._pid = os.getpid()
         self.is_abandoned = False
+        self.watcher: weakref.ref[Any] | None = None
         watchdog.watch(self)
 
     @property
@@ -120,6 +122,10 @@ class ByteBody:
     def abandon(self) -> None:
         """Close it, for whoever reads it too: the client is closed."""
         self.is_abandoned = True
+        reader = self.watcher() if self.watcher is not None else None
+        if reader is not None:
+            # It may be waiting for another connection, where only it can be stopped.
+            reader.close()
         self.shut()
         self.close()
 

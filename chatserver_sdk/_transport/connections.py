@@ -57,11 +57,20 @@ class Attempt:
         self.is_connecting = False
         self.begun_at = 0.0
         self._is_fresh = False
+        self._is_shut = False
         self._connection: HTTPConnection | None = None
 
-    def note_connecting(self) -> None:
+    def note_connecting(self, connection: HTTPConnection) -> None:
         """A connection is being made."""
+        self._connection = connection
         self._is_fresh = self.is_connecting = True
+
+    def note_connected(self) -> None:
+        """It was made. Raises OSError where nobody waits for it any more."""
+        self.is_connecting = False
+        if self._is_shut:
+            self.shut()
+            raise ConnectionAbortedError("nobody waits for this connection any more")
 
     def note_request(self, connection: HTTPConnection) -> None:
         """The request is about to go out; http connects after this, https has connected."""
@@ -76,6 +85,7 @@ class Attempt:
 
     def shut(self) -> None:
         """End what the thread waits for, from another one."""
+        self._is_shut = True
         sock = getattr(self._connection, "sock", None)
         # TLS within TLS, through a proxy, is no socket and has one.
         sock = sock if isinstance(sock, socket.socket) else getattr(sock, "socket", None)
@@ -159,9 +169,10 @@ class _Noted:
     response_class: Any = _Answer
 
     def connect(self) -> None:
-        _current.attempt.note_connecting()
+        connection: Any = self
+        _current.attempt.note_connecting(connection)
         super().connect()  # type: ignore[misc]
-        _current.attempt.is_connecting = False
+        _current.attempt.note_connected()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         connection: Any = self

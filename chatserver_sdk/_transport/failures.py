@@ -31,7 +31,7 @@ FOREIGN = (
 )
 _BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
 _BAD_PROXIES = (requests.exceptions.InvalidProxyURL, urllib3.exceptions.ProxySchemeUnknown)
-_AT_ONCE = 1.0
+_AT_ONCE = 0.1
 _UNSENT = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.NameResolutionError,

@@ -23,6 +23,7 @@ from chatserver_sdk import (
     StreamInterruptedError,
     Timeout,
 )
+from chatserver_sdk._transport.connections import Attempt
 from chatserver_sdk.testing import (
     DONE,
     Cut,
@@ -350,3 +351,47 @@ def test_a_stream_says_that_it_stays_here(
     with client.create_completion("m", "x", stream=True) as stream:
         with pytest.raises(TypeError, match="its cursor can"):
             pickle.dumps(stream)
+
+
+def test_a_place_is_kept_over_connections_that_bring_nothing(wire_server: WireServer) -> None:
+    """Events without an id, and a server that begins anew, repeat no token."""
+    first, second = delta("A", id="t:1"), delta("B", id="t:2")
+    last = event("[DONE]", id="t:3")
+    wire_server.answers(
+        numbered(first, second, Cut()),
+        numbered(event({"choices": []}), Cut()),
+        numbered(first, second, delta("C", id="t:3"), last),
+    )
+    with ChatServerClient("k", wire_server.base_url, max_retries=AT_ONCE) as client:
+        stream = client.create_completion("m", "x", stream=True)
+        assert "".join(stream) == "ABC"
+    places = [request.headers["Last-Event-ID"] for request in wire_server.requests]
+    assert places == [None, "t:2", "t:2"]
+
+
+@pytest.mark.parametrize("second", ["silence", "busy"])
+def test_a_closed_client_waits_for_no_other_connection(
+    wire_server: WireServer, second: str
+) -> None:
+    """Whatever the stream is waiting for: a server that says nothing, or another attempt."""
+    busy = json_answer(503, {}, {"Retry-After": "30"})
+    wait: list[Step] = busy if second == "busy" else [Pause(threading.Event())]
+    wire_server.answers(numbered(delta("a", id="t:1"), Cut()), wait)
+    client = ChatServerClient("k", wire_server.base_url, max_retries=AT_ONCE)
+    stream = client.create_completion("m", "x", stream=True)
+    assert next(stream) == "a"
+    timer = threading.Timer(0.3, client.close)
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(StreamConsumedError):
+        next(stream)
+    assert time.monotonic() - begun < 10
+    timer.join()
+
+
+def test_a_stop_before_there_is_a_connection(wire_server: WireServer) -> None:
+    """It is heard as soon as there is one."""
+    attempt = Attempt()
+    attempt.shut()
+    with pytest.raises(ConnectionAbortedError):
+        attempt.note_connected()
