@@ -64,6 +64,8 @@ T = TypeVar("T")
 
 _PATH = "/v1/chat/completions"
 _RESUMED = f"{_PATH}/{{turn_id}}/events"
+# How many choices a turn has that another process asked: only [DONE] makes it whole.
+_NOBODY_KNOWS = 2**31
 _OF_ANY_CALL = CallOptions.__optional_keys__
 # Other servers' words for an answer that stops in the middle are among them.
 _CUT = ("length", "max_tokens", "model_length", "content_filter", "cancelled", "error")
@@ -275,7 +277,9 @@ class Completions:
         cursor = arguments.text(cursor, "cursor")
         resume = resuming.Resumption(self._transport, _events_path, options, time.monotonic())
         body = resume.open(cursor, tracing.Subject(_RESUMED, of_answer=genai.of_stream))
-        return streaming.CompletionStream(body, resume, cursor=cursor, on_end=_told(body))
+        return streaming.CompletionStream(
+            body, resume, cursor=cursor, choices_asked=_NOBODY_KNOWS, on_end=_told(body)
+        )
 
     def _stream(self, request: ChatCompletionRequest, options: CallOptions) -> CompletionStream:
         begun_at = time.monotonic()

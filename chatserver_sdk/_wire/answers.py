@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 DONE = "[DONE]"
 
-_METADATA_KEYS = ("id", "model", "created", "system_fingerprint")
+_METADATA_KINDS = {"id": str, "model": str, "created": int, "system_fingerprint": str}
 # Texts of a delta that are whole wherever they stand.
 _SAID_WHOLE = {"role", "name", "id", "type", "tool_call_id"}
 
@@ -87,7 +88,7 @@ class StreamedAnswer:
 
     def response(self) -> ChatCompletionResponse:
         """The same as if the answer had come whole."""
-        known = {key: self.metadata.get(key) for key in _METADATA_KEYS}
+        known = {key: self.metadata.get(key) for key in _METADATA_KINDS}
         choices = [self._choices[index].body(index) for index in sorted(self._choices)]
         answer = models.ChatCompletionResponse.from_dict(
             {**known, "object": "chat.completion", "choices": choices}
@@ -112,16 +113,21 @@ class StreamedAnswer:
         # Nearly every chunk repeats the one before.
         if heading != self._heading:
             self._heading = heading
-            self.metadata.update({key: chunk[key] for key in _METADATA_KEYS if get(key)})
+            # What is of another kind says nothing, and costs nobody the answer.
+            for key, kind in _METADATA_KINDS.items():
+                if isinstance(get(key), kind) and chunk[key]:
+                    self.metadata[key] = chunk[key]
         if isinstance(get("usage"), dict):
-            self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
+            with suppress(DecodeError):
+                self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
 
     def _add_choice(self, choice: dict[str, Any]) -> str:
         index = choice.get("index") or 0
         if isinstance(index, str) and index.isdecimal():
             index = int(index[:9])
-        if not isinstance(index, int):
+        if not isinstance(index, int) or index < 0:
             return ""
+        index = int(index)
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = _Choice()
@@ -155,7 +161,8 @@ class _Choice:
 
     def add(self, choice: dict[str, Any]) -> str:
         """What the chunk says of this choice; the text that it adds."""
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        reason = choice.get("finish_reason")
+        self.finish_reason = str(reason) if reason else self.finish_reason
         if choice.get("logprobs"):
             self._add_logprobs(deepcopy(choice["logprobs"]))
         delta = choice.get("delta")
@@ -206,7 +213,7 @@ class _Choice:
                 self._others[key] = _Text(value)
         elif isinstance(value, list) and isinstance(known, list):
             known.extend(value)
-        elif value is not None:
+        elif value is not None and key != "role":
             # A list of our own: it may grow, and the chunk's stays what it was.
             self._others[key] = list(value) if isinstance(value, list) else value
 

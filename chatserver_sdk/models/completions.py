@@ -177,8 +177,8 @@ class ChoiceDelta(Model):
     reasoning_content: some of what is thought before. refusal: some of why there is no answer.
     """
 
-    role: MessageRole | None = omitted()
-    content: str | None = omitted()
+    role: MessageRole | None = omitted(minor=True)
+    content: str | None = omitted(minor=True)
     tool_calls: list[ToolCallDelta] | None = omitted(minor=True)
     reasoning_content: str | None = omitted(other_name="reasoning", minor=True)
     refusal: str | None = omitted(minor=True)

@@ -395,3 +395,54 @@ def test_a_stop_before_there_is_a_connection(wire_server: WireServer) -> None:
     attempt.shut()
     with pytest.raises(ConnectionAbortedError):
         attempt.note_connected()
+
+
+ODD: list[dict[str, Any]] = [
+    {"created": 1.5},
+    {"created": "1700000000"},
+    {"system_fingerprint": 7},
+    {"usage": {"prompt_tokens": 1.5}},
+    {"usage": []},
+    {"id": ["x"]},
+]
+
+
+@pytest.mark.parametrize("fields", ODD)
+def test_odd_headings_cost_nobody_the_answer(
+    wire_server: WireServer, client: ChatServerClient, fields: dict[str, Any]
+) -> None:
+    """What stands beside the text and cannot be read is passed over; the text is what counts."""
+    wire_server.answers(event_stream(delta("A", **fields), finished(**fields), DONE))
+    stream = client.create_completion("m", "x", stream=True)
+    assert list(stream) == ["A"]
+    assert stream.response().choices[0].message.text == "A"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"index": 0, "delta": {"content": "q", "role": 5}, "finish_reason": 3},
+        {"index": 0, "delta": {"content": [{"type": "text", "text": "q"}]}},
+        {"index": True, "delta": {}},
+        {"index": -1, "delta": {"content": "z"}},
+    ],
+)
+def test_odd_choices_cost_nobody_the_answer(
+    wire_server: WireServer, client: ChatServerClient, said: dict[str, Any]
+) -> None:
+    """Nor does an odd choice."""
+    wire_server.answers(event_stream(delta("A"), event({"choices": [said]}), DONE))
+    stream = client.create_completion("m", "x", stream=True)
+    text = "".join(stream)
+    assert text in ("A", "Aq") and stream.response().choices[0].message.text == text
+
+
+def test_a_resumed_turn_of_several_choices(wire_server: WireServer) -> None:
+    """Nobody knows how many there were: only [DONE] says that it is whole."""
+    stop = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, id="t:4")
+    other = event({"choices": [{"index": 1, "delta": {"content": "b"}}]}, id="t:5")
+    done = event("[DONE]", id="t:6")
+    wire_server.answers(numbered(stop, Cut()), numbered(other, done))
+    with ChatServerClient("k", wire_server.base_url, max_retries=AT_ONCE) as client:
+        answer = client.resume_stream("t:3").response()
+    assert [choice.message.text for choice in answer.choices] == ["", "b"]
