@@ -15,6 +15,7 @@ from model_strategies import TIMES
 
 from chatserver_sdk import models
 from chatserver_sdk.exceptions import DecodeError
+from chatserver_sdk.models._plans import owning_plan_of
 from chatserver_sdk.models import (
     AdminListResponse,
     AuditEntry,
@@ -366,3 +367,11 @@ def test_the_models_package_names_what_it_has() -> None:
     assert set(models.__all__) <= set(dir(models))
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         models.Nothing  # noqa: B018
+
+
+def test_ever_new_keys_are_read_and_not_remembered() -> None:
+    """A server that sends other keys each time does not fill the memory, and is understood."""
+    for number in range(600):
+        info = ModelInfo.from_json(json.dumps({"id": "m", f"key{number}": number}))
+        assert info.extra == {f"key{number}": number}
+    assert len(owning_plan_of(ModelInfo).shapes) <= 256
