@@ -49,7 +49,6 @@ else:
 _SESSIONS = "/atoms/chat/sessions"
 _AUDIT = "/api/v1/platform/audit"
 _ADMINS = "/api/v1/platform/admins"
-# Where a path differs from call to call, its pattern is what traces are told.
 # How a trace names what differs from call to call.
 _ONE_SESSION = f"{_SESSIONS}/{{session_id}}"
 _ONE_ADMIN = f"{_ADMINS}/{{email}}"

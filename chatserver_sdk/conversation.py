@@ -176,7 +176,7 @@ def _instructions(system_prompt: str | None) -> list[Message]:
 
 
 def _is_ours(raw: RawResponse | None) -> bool:
-    return raw is not None and "X-Chatserver" in raw.headers
+    return raw is not None and raw.is_ours
 
 
 def _as_said(record: ChatMessageRecord) -> Message:

@@ -117,7 +117,7 @@ def iter_audit_log(
 def _is_last(found: AuditLogResponse, longest: int) -> bool:
     # A server may give less than it was asked for: only a page that is empty, or shorter than
     # another one, is the last. Ours would have given a cursor.
-    is_ours = found.raw is not None and "X-Chatserver" in found.raw.headers
+    is_ours = found.raw is not None and found.raw.is_ours
     return is_ours or len(found.entries) < max(longest, 1)
 
 

@@ -10,6 +10,11 @@ from typing import Any
 __all__ = ["RawResponse"]
 
 
+def says_ours(headers: Mapping[str, str]) -> bool:
+    """Whether these are the headers of a chat server of ours."""
+    return "X-Chatserver" in headers
+
+
 @dataclass(frozen=True)
 class RawResponse:
     """A server's answer, without the request: the request holds the key.
@@ -23,6 +28,11 @@ class RawResponse:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     content: bytes = field(default=b"", repr=False)
     request_id: str | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a chat server of ours gave it; others are asked in other ways."""
+        return says_ours(self.headers)
 
     @property
     def text(self) -> str:

@@ -20,8 +20,7 @@ from .exceptions import (
     StreamInterruptedError,
     TransportError,
 )
-
-from .raw import RawResponse
+from .raw import RawResponse, says_ours
 
 if TYPE_CHECKING:
     from .models import ChatCompletionChunk, ChatCompletionResponse
@@ -44,8 +43,6 @@ class Body(Protocol):
 
     def iter_bytes(self) -> Iterator[bytes]: ...
     def note_event(self) -> None: ...
-    @property
-    def is_abandoned(self) -> bool: ...
     def drain_for(self, seconds: float) -> None: ...
     def shut(self) -> None: ...
     def close(self) -> None: ...
@@ -267,9 +264,6 @@ class CompletionStream(Generator[str, None, None]):
 
     def _take_up(self, failure: ChatServerError | None) -> None:
         """Go on behind the last event; raise where the server cannot, or time is up."""
-        if self._body.is_abandoned:
-            self._closed = True
-            raise self._broken("", None)
         cursor = self._place.to_resume
         broke_off = failure is None or isinstance(failure, APIConnectionError)
         if self._resume is None or cursor is None or not broke_off:
@@ -323,7 +317,7 @@ class _Place:
         self.last_id = cursor or ""
         self._turn_id = headers.get("X-Turn-Id")
         # Before its first event a stream can be resumed where we know who numbers them.
-        numbered = self._turn_id is not None and "X-Chatserver" in headers
+        numbered = self._turn_id is not None and says_ours(headers)
         self._start = f"{self._turn_id}:0" if numbered else None
         self.is_resumed = False
         self._seen = 0

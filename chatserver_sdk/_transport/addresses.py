@@ -36,7 +36,7 @@ def wire_form(url: str) -> str:
     """The URL as requests sends it."""
     prepared = requests.PreparedRequest()
     prepared.prepare_url(url, None)
-    return (prepared.url or url).rstrip("/")
+    return prepared.url or url
 
 
 def path_segment(text: str, name: str) -> str:

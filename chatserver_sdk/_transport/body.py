@@ -18,7 +18,7 @@ from chatserver_sdk.raw import RawResponse
 from .call import Call
 from .deadline import shut
 from .exchange import raw_of
-from .failures import out_of_time
+from .failures import FOREIGN, out_of_time
 from .tracing import Trace
 from .watchdog import watchdog
 
@@ -41,7 +41,6 @@ class ByteBody:
         self._expired: Literal["idle", "total"] | None = None
         self._is_over = False
         self._pid = os.getpid()
-        self.is_abandoned = False
         self.watcher: weakref.ref[Any] | None = None
         watchdog.watch(self)
 
@@ -60,9 +59,8 @@ class ByteBody:
         try:
             while chunk := self._read():
                 yield chunk
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as exc:
-            # The last two: another thread closed the file underneath. The socket's own time-out
-            # and the watchdog may both be first.
+        except FOREIGN as exc:
+            # The socket's own time-out and the watchdog may both be first.
             timed_out = isinstance(exc, urllib3.exceptions.ReadTimeoutError)
             late = "idle" if timed_out else self._expired
             if late is not None:
@@ -121,7 +119,6 @@ class ByteBody:
 
     def abandon(self) -> None:
         """Close it, for whoever reads it too: the client is closed."""
-        self.is_abandoned = True
         reader = self.watcher() if self.watcher is not None else None
         if reader is not None:
             # It may be waiting for another connection, where only it can be stopped.

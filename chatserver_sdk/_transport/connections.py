@@ -68,14 +68,16 @@ class Attempt:
     def note_connected(self) -> None:
         """It was made. Raises OSError where nobody waits for it any more."""
         self.is_connecting = False
-        if self._is_shut:
-            self.shut()
-            raise ConnectionAbortedError("nobody waits for this connection any more")
+        self._stop_if_shut()
 
     def note_request(self, connection: HTTPConnection) -> None:
-        """The request is about to go out; http connects after this, https has connected."""
+        """The request is about to go out; http connects after this, https has connected.
+
+        Raises OSError where nobody waits for it any more.
+        """
         self._connection = connection
         self.is_connecting = False
+        self._stop_if_shut()
         self.begun_at = time.monotonic()
         self.is_reused = connection.sock is not None and not self._is_fresh
 
@@ -93,6 +95,11 @@ class Attempt:
             with suppress(OSError):
                 # Of the plain class: TLS would be torn down under the thread that reads.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _stop_if_shut(self) -> None:
+        if self._is_shut:
+            self.shut()
+            raise ConnectionAbortedError("nobody waits for this connection any more")
 
 
 class _Current(threading.local):

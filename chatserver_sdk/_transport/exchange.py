@@ -18,7 +18,7 @@ from chatserver_sdk._wire import errors
 from chatserver_sdk.exceptions import APIStatusError, ChatServerError, DecodeError
 from chatserver_sdk.raw import RawResponse
 
-from .addresses import origin, without_userinfo
+from .addresses import origin, wire_form, without_userinfo
 from .call import Call, Failure
 from .connections import Attempt, Session, begin_attempt
 from .deadline import Deadline
@@ -94,7 +94,7 @@ class Exchange:
                 return response
             response.close()
             target = self.session.get_redirect_target(response) or ""
-            url = _wire_form(urljoin(response.url, target))
+            url = wire_form(urljoin(response.url, target))
             if origin(url) == origin(call.url):
                 response = self._send(call, url, headers)
             else:
@@ -104,8 +104,8 @@ class Exchange:
 
     def _send(self, call: Call, url: str, headers: dict[str, str]) -> requests.Response:
         """Ask our server, with all that it may know."""
-        has_key = "Authorization" in headers or "Authorization" in self.session.headers
         if self._adds_something():
+            has_key = "Authorization" in headers or "Authorization" in self.session.headers
             return self.session.request(
                 call.method,
                 url,
@@ -230,15 +230,9 @@ def _refusal(raw: RawResponse, call: Call) -> APIStatusError:
     return APIStatusError(sentence, raw.status_code, raw, request_id=raw.request_id)
 
 
-def _wire_form(url: str) -> str:
-    prepared = requests.PreparedRequest()
-    prepared.prepare_url(url, None)
-    return prepared.url or url
-
-
 def _authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """The request with what it has; a password in its URL counts where there is no key."""
+    if "Authorization" in request.headers:
+        return request
     user, password = get_auth_from_url(request.url or "")
-    if user and "Authorization" not in request.headers:
-        HTTPBasicAuth(user, password)(request)
-    return request
+    return HTTPBasicAuth(user, password)(request) if user else request

@@ -52,7 +52,7 @@ def failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
 def broken_body(exc: Exception, call: Call) -> Failure:
     """The same for an answer that began and whose body did not come."""
     if _is_late(exc, exc.args[0] if exc.args else None):
-        failure = Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
+        failure = late_answer(call)
     else:
         sentence = f"the server at {call.settings.shown_url} broke the answer off"
         failure = Failure(_lost(call, sentence), Ending.LOST)
@@ -89,7 +89,7 @@ def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
         return Failure(_lost(call, f"{where} broke the answer off"), Ending.LOST)
     if isinstance(exc, requests.exceptions.ProxyError):
         where = f"the proxy for {where}"
-    ending = _ending_of(exc, cause, call, attempt)
+    ending = _ending_of(exc, cause, attempt)
     return Failure(_lost(call, f"{where} {_reason(exc, cause)}"), ending)
 
 
@@ -114,7 +114,7 @@ def _is_late(exc: Exception, cause: Any) -> bool:
     return isinstance(exc, (requests.Timeout, late)) or isinstance(cause, late)
 
 
-def _ending_of(exc: Exception, cause: Any, call: Call, attempt: Attempt) -> Ending:
+def _ending_of(exc: Exception, cause: Any, attempt: Attempt) -> Ending:
     reason = getattr(cause, "reason", None)
     if isinstance(reason, _UNSENT) or isinstance(exc, requests.exceptions.ProxyError):
         return Ending.UNSENT

@@ -16,7 +16,7 @@ import requests
 from chatserver_sdk._lazy import Later
 from chatserver_sdk._version import __version__
 from chatserver_sdk.exceptions import ConfigurationError, DecodeError
-from chatserver_sdk.raw import RawResponse
+from chatserver_sdk.raw import RawResponse, says_ours
 
 from .connections import Session
 from .log import log, named, set_up
@@ -60,7 +60,6 @@ class Transport:
         self.own_session = session
         self.session = Session(_USER_AGENT) if session is None else session
         self._is_first = True
-        self._is_root = session is None
         self._exchange: Exchange | None = None
         self._server = _Server()
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
@@ -77,7 +76,6 @@ class Transport:
         other = Transport.__new__(Transport)
         other.__dict__.update(self.__dict__)
         other.settings = self.settings.with_options(options)
-        other._is_root = False
         other._is_first = False
         other._bodies = weakref.WeakSet()
         with self._lock:
@@ -163,7 +161,7 @@ class Transport:
             bodies = [body for transport in family for body in transport._bodies]
         for body in bodies:
             body.abandon()
-        if self._is_root:
+        if self._is_first and self.own_session is None:
             self.session.close()
 
     def _settings(self, options: CallOptions | None) -> Settings:
@@ -226,7 +224,7 @@ class _Server:
         self.is_ours = False
 
     def note(self, headers: Mapping[str, str]) -> None:
-        if not self.is_ours and "X-Chatserver" in headers:
+        if not self.is_ours and says_ours(headers):
             self.is_ours = True
 
 

@@ -87,7 +87,7 @@ class Settings:
         url = normalize_base_url(base_url)
         return cls(
             url,
-            wire_form(url),
+            wire_form(url).rstrip("/"),
             ApiKey(api_key) if api_key else None,
             Timeout.of(timeout),
             RetryPolicy.of(max_retries),

@@ -50,7 +50,6 @@ class _Field:
 # Where values that a field does not take wait to be set aside; no JSON has such a key.
 _ODD: Any = object()
 
-
 _new = object.__new__
 
 
@@ -124,7 +123,7 @@ class Plan:
         known = [name for name in odd if name in self.fields]
         return _Work(
             [(name, self.fields[name].read) for name in known if raw[name] is not None],
-            [*(name for name in self.to_fill if name not in raw)]
+            [name for name in self.to_fill if name not in raw]
             + [name for name in known if raw[name] is None],
             len(known) < len(odd),
         )
@@ -141,19 +140,14 @@ class Plan:
 
     def _put_aside(self, cls: type[Any], name: str, values: dict[str, Any], exc: Exception) -> bool:
         """True, or raises DecodeError for a field that is not a minor one."""
-        self._pass_over(cls, name, exc)
+        if name not in self.minor:
+            # DecodeErrors of inner objects carry their own path already.
+            if isinstance(exc, DecodeError):
+                raise exc
+            raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
         values.setdefault(_ODD, {})[name] = values.get(name)
         values[name] = None
         return True
-
-    def _pass_over(self, cls: type[Any], name: str, exc: Exception) -> None:
-        """Raises DecodeError unless the field is a minor one."""
-        if name in self.minor:
-            return
-        # DecodeErrors of inner objects carry their own path already.
-        if isinstance(exc, DecodeError):
-            raise exc
-        raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
 
     def set_aside(self, values: dict[str, Any]) -> None:
         """Keep what the class does not know apart from what it does."""

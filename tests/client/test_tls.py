@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -160,9 +161,21 @@ def test_a_total(url: str) -> None:
     assert caught.value.__cause__.kind == "total"
 
 
-def test_a_server_that_speaks_no_tls(wire_server: WireServer) -> None:
+def test_a_server_that_speaks_no_tls() -> None:
     """Plain bytes where a handshake was to be."""
-    wire_server.answers(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    with trusting(wire_server.base_url.replace("http:", "https:"), 5) as client:
-        with pytest.raises(APIConnectionError):
-            client.list_models()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        speaker = threading.Thread(target=_speak_plainly, args=(listener,))
+        speaker.start()
+        with trusting(f"https://127.0.0.1:{listener.getsockname()[1]}", 30) as client:
+            with pytest.raises(APIConnectionError, match="TLS|SSL|certificate"):
+                client.list_models()
+        speaker.join()
+
+
+def _speak_plainly(listener: socket.socket) -> None:
+    # Whatever the client says: a handshake is no request and has no end that one could wait for.
+    sock, _ = listener.accept()
+    with sock, suppress(ConnectionError):
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        while sock.recv(65536):
+            continue

@@ -7,6 +7,7 @@ import time
 from itertools import chain, repeat
 
 import pytest
+import requests
 
 from chatserver_sdk import (
     APIStatusError,
@@ -16,7 +17,7 @@ from chatserver_sdk import (
     NotFoundError,
     Timeout,
 )
-from chatserver_sdk._transport.connections import Attempt
+from chatserver_sdk._transport.connections import Attempt, begin_attempt
 from chatserver_sdk._transport.deadline import Deadline, Interrupt
 from chatserver_sdk._transport.exchange import MAX_ANSWER_BYTES
 from chatserver_sdk._wire.openai import events_of
@@ -144,3 +145,19 @@ def test_a_whole_answer_without_end() -> None:
     """Also where a stream was asked for, what is read in one piece is bounded."""
     with pytest.raises(DecodeError, match="the server's answer is longer than"):
         list(events_of("application/json", chain([b"{"], repeat(b" " * 2**20))))
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_call_that_was_ended_before_it_went_out(
+    wire_server: WireServer, client: ChatServerClient, is_kept: bool
+) -> None:
+    """Neither a new connection nor a kept one carries a request that nobody waits for."""
+    wire_server.answers(json_answer(200, {"data": []}))
+    if is_kept:
+        client.list_models()
+    attempt = begin_attempt()
+    attempt.shut()
+    with pytest.raises(requests.ConnectionError, match="nobody waits"):
+        client.session.get(wire_server.base_url)
+    assert len(wire_server.requests) == int(is_kept)
+    assert not attempt.is_reused

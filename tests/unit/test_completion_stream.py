@@ -37,7 +37,6 @@ class Body:
 
     def __init__(self, steps: Sequence[bytes | BaseException | Waits]) -> None:
         self.raw = RawResponse(200, {"X-Session-Id": "s1"}, request_id="r1")
-        self.is_abandoned = False
         self.closed = 0
         self.events = 0
         self.bound: float | None = None

@@ -17,7 +17,7 @@ from chatserver_sdk._wire.errors import encode_error, stream_status
 from chatserver_sdk.engine import InvalidRequest, Turn
 from chatserver_sdk.models import Message, MessageRole
 from chatserver_sdk.models._rules import Between
-from chatserver_sdk.models.completions import ChatCompletionRequest, Message
+from chatserver_sdk.models.completions import ChatCompletionRequest
 from chatserver_sdk.models.content import content_problem, speaks_otherwise
 from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
 
