@@ -6,6 +6,7 @@ out what has come.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http.client import IncompleteRead
 
 # Sizes, extensions and trailers are short; a line without an end must not fill the memory.
@@ -62,6 +63,8 @@ class Dechunker:
             self._in_trailers = not self._expects_end
 
 
+# The chunks of an answer are of a few sizes.
+@lru_cache(256)
 def _size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip() if b";" in line or b" " in line else line
     # int() alone takes signs, underscores and 0x.
