@@ -27,7 +27,7 @@ class Dechunker:
     def feed(self, data: bytes) -> bytes:
         """What the bytes hold of the body."""
         data = self._rest + data if self._rest else data
-        pieces = []
+        pieces: list[bytes] = []
         at = 0
         while at < len(data) and not self.is_over:
             if self._left:
@@ -35,11 +35,9 @@ class Dechunker:
                 at += len(piece)
                 self._left -= len(piece)
                 pieces.append(piece)
-                if not self._left and data.startswith(b"\r\n", at):
-                    # Nearly always: the line end of the chunk came with it.
-                    self._expects_end = False
-                    at += 2
                 continue
+            if not (self._expects_end or self._in_trailers):
+                at = _take_whole(data, at, pieces)
             end = data.find(b"\n", at)
             if end < 0:
                 break
@@ -58,15 +56,30 @@ class Dechunker:
         elif self._in_trailers:
             self.is_over = not line
         else:
-            self._left = _size(line)
+            self._left = _size_in(line)
             self._expects_end = self._left > 0
             self._in_trailers = not self._expects_end
 
 
+def _take_whole(data: bytes, at: int, pieces: list[bytes]) -> int:
+    """Where the chunks end that have come as a whole, as nearly all have; they become pieces."""
+    while (end := data.find(b"\n", at)) >= 0:
+        start = end + 1
+        stop = start + _size_in(data[at:end])
+        if stop == start or not data.startswith(b"\r\n", stop):
+            break
+        pieces.append(data[start:stop])
+        at = stop + 2
+    return at
+
+
+def _size_in(line: bytes) -> int:
+    return _size(line.partition(b";")[0].strip())
+
+
 # The chunks of an answer are of a few sizes.
 @lru_cache(256)
-def _size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip() if b";" in line or b" " in line else line
+def _size(digits: bytes) -> int:
     # int() alone takes signs, underscores and 0x.
     if not digits or len(digits) > 16 or digits.strip(_HEX_DIGITS):
         raise IncompleteRead(b"")
