@@ -73,12 +73,14 @@ class StreamedAnswer:
         choices = chunk.get("choices")
         if not isinstance(choices, list):
             choices = chunk["choices"] = []
-        added = ""
+        added, has_odd = "", False
         for choice in choices:
             if isinstance(choice, dict):
                 added += self._add_choice(choice)
             else:
-                chunk["choices"] = [one for one in choices if isinstance(one, dict)]
+                has_odd = True
+        if has_odd:
+            chunk["choices"] = [choice for choice in choices if isinstance(choice, dict)]
         return added
 
     def typed_chunk(self) -> ChatCompletionChunk | None:
@@ -122,6 +124,10 @@ class StreamedAnswer:
                 self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
 
     def _add_choice(self, choice: dict[str, Any]) -> str:
+        reason = choice.get("finish_reason")
+        if reason == "":
+            # What some servers send in place of none.
+            reason = choice["finish_reason"] = None
         index = choice.get("index")
         if type(index) is not int:
             index = _index_of(index)
@@ -130,22 +136,13 @@ class StreamedAnswer:
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = _Choice()
-        reason = choice.get("finish_reason")
-        if reason is not None:
-            self._note_reason(index, choice)
-        added = state.add(choice)
-        return added if index == 0 else ""
-
-    def _note_reason(self, index: int, choice: dict[str, Any]) -> None:
-        reason, state = choice["finish_reason"], self._choices[index]
-        if reason == "":
-            # What some servers send in place of none.
-            choice["finish_reason"] = None
-        elif reason:
+        if reason:
             self._finished += state.finish_reason is None
             state.finish_reason = str(reason)
             if index == 0:
                 self.metadata["finish_reason"] = state.finish_reason
+        added = state.add(choice)
+        return added if index == 0 else ""
 
 
 class _Choice:
