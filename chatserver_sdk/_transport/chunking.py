@@ -41,7 +41,7 @@ class Dechunker:
             end = data.find(b"\n", at)
             if end < 0:
                 break
-            self._read_line(data[at:end].rstrip(b"\r"))
+            self._read_line(data[at:end])
             at = end + 1
         self._rest = data[at:]
         if len(self._rest) > _LONGEST_LINE:
@@ -50,11 +50,11 @@ class Dechunker:
 
     def _read_line(self, line: bytes) -> None:
         if self._expects_end:
-            if line:
+            if line.rstrip(b"\r"):
                 raise IncompleteRead(b"")
             self._expects_end = False
         elif self._in_trailers:
-            self.is_over = not line
+            self.is_over = not line.rstrip(b"\r")
         else:
             self._left = _size_in(line)
             self._expects_end = self._left > 0
@@ -74,7 +74,7 @@ def _take_whole(data: bytes, at: int, pieces: list[bytes]) -> int:
 
 
 def _size_in(line: bytes) -> int:
-    return _size(line.partition(b";")[0].strip())
+    return _size(line.rstrip(b"\r").partition(b";")[0].strip(b" \t"))
 
 
 # The chunks of an answer are of a few sizes.
