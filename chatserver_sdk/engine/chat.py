@@ -6,8 +6,8 @@ import asyncio
 import logging
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from uuid import uuid4
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     ChatMessageRecord,
@@ -129,7 +129,7 @@ class ChatService:
 
     async def _begin(self, asked: Asked, claim: Claim | None = None) -> Turn:
         turn = Turn(
-            str(uuid4()),
+            new_id(),
             session_id=asked.session_id,
             model=asked.request.model,
             user_id=asked.user_id,

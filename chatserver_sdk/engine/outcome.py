@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import uuid4
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk._wire import openai
 from chatserver_sdk.agents import Question
 from chatserver_sdk.models import ChatMessageRecord, MessageRole, UsageInfo
@@ -37,7 +37,7 @@ def answer_of(
     said = openai.message_of(text, turn.log)
     calls = {"tool_calls": said["tool_calls"]} if "tool_calls" in said else {}
     return ChatMessageRecord(
-        id=str(uuid4()),
+        id=new_id(),
         message_index=message_index,
         role=MessageRole.ASSISTANT,
         created_at=clock.now(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatserver_sdk import __version__
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
@@ -116,7 +116,7 @@ class _Answer:
 def _request_id(headers: Headers) -> str:
     """The caller's own, where it can stand in a header and a log; else a new one."""
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else new_id().replace("-", "")
 
 
 def _fastapi(services: Services) -> FastAPI:

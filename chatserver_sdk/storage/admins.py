@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import uuid4
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import AdminInfo, Role
 
 from . import audit
@@ -134,7 +134,7 @@ def _note(
 def _insert_principal(
     connection: Connection, workos_id: str | None, email: str, name: str | None, now: datetime
 ) -> str:
-    principal_id = str(uuid4())
+    principal_id = new_id()
     values = {"id": principal_id, "email": email, "workos_id": workos_id, "name": name}
     connection.execute(insert(principals), {**values, "created_at": now})
     return principal_id

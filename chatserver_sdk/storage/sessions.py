@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, tuple_, update
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import (
     ChatMessageRecord,
     ChatSessionDetailResponse,
@@ -180,7 +180,7 @@ def message_row(message: Message) -> dict[str, Any]:
     said = message.to_dict()
     extra = {key: said[key] for key in said if key not in ("role", "content")}
     return {
-        "id": str(uuid4()),
+        "id": new_id(),
         "role": role,
         "author": _AUTHORS.get(role, "user"),
         "kind": "text",
