@@ -24,6 +24,11 @@ class Outcome:
     state: str
     usage: UsageInfo | None = None
 
+    @property
+    def cost(self) -> UsageInfo:
+        """What it cost; zeros where nobody has said."""
+        return UsageInfo() if self.usage is None else self.usage
+
 
 def answer_of(
     turn: Turn, outcome: Outcome, text: str, message_index: int
@@ -58,13 +63,13 @@ def end_of(
     failed = outcome.event if isinstance(outcome.event, TurnFailed) else None
     return turns.TurnEnd(
         turn_id=turn.id,
-        session_id=turn.session_id if turn.is_stored else None,
+        session_id=turn.session_id,
         state=outcome.state,
         now=clock.now(),
         finish_reason=_finish_reason(outcome),
         error_code=failed.code if failed else None,
         error_message=failed.message if failed else None,
-        usage=outcome.usage or UsageInfo(),
+        usage=outcome.cost,
         answer=answer,
         log=log,
     )

@@ -6,7 +6,8 @@ Readers come and go and change nothing: a turn belongs to the engine, not to a c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -62,7 +63,6 @@ class Turn:
         self.resting_weight = 0
         self.is_ending = False
         self._watchers: set[Callable[[], object]] = set()
-        self._ends: set[asyncio.Future[None]] = set()
 
     @property
     def created(self) -> int:
@@ -119,8 +119,6 @@ class Turn:
         self.log.extend(events)
         if self.log[-1].is_terminal:
             self.state = STATE_AFTER[type(self.log[-1])]
-            for waiter in self._ends:
-                _wake(waiter)
         for wake in self._watchers:
             wake()
 
@@ -160,14 +158,25 @@ class Turn:
 
     async def end(self) -> Event:
         """The event that ends the turn, once it is there."""
-        if self.state == RUNNING:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._ends.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._ends.discard(waiter)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self.waking_at_end(partial(_wake, waiter)):
+            await waiter
         return self.log[-1]
+
+    @contextmanager
+    def waking_at_end(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Have `wake` called when the turn ends, or now if it has ended; only within the block."""
+
+        def wake_at_end() -> None:
+            if self.state != RUNNING:
+                wake()
+
+        wake_at_end()
+        self.watch(wake_at_end)
+        try:
+            yield
+        finally:
+            self.unwatch(wake_at_end)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

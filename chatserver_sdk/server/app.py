@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +31,7 @@ from .settings import Settings, is_loopback
 
 _log = logging.getLogger(__name__)
 
+_VERSION = (b"x-chatserver", __version__.encode())
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -107,9 +108,8 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
-            headers = MutableHeaders(scope=message)
-            headers["X-Chatserver"] = __version__
-            headers["X-Request-Id"] = self.request_id
+            named = (b"x-request-id", self.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), _VERSION, named]
         await self._send(message)
 
 

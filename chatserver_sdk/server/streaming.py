@@ -16,6 +16,9 @@ HEARTBEAT = 10.0
 # A reader that reads nothing keeps its turn in memory for no longer than this.
 _SEND_PATIENCE = 120.0
 
+# Whoever waits for a whole answer is not looked after before that.
+_PROMPT = 0.05
+
 # What one reader is sent at once: a slow one holds no more of a long log than that.
 _MOST_EVENTS = 512
 _MOST_BYTES = 64 * 1024
@@ -32,13 +35,29 @@ _HEADERS = {
 
 async def read_end(turn: Turn, receive: Receive) -> Event | None:
     """The event that ends the turn; None if the reader is gone before."""
-    ended, gone = asyncio.ensure_future(turn.end()), asyncio.ensure_future(receive())
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    gone: asyncio.Future[Message] | None = None
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def listen() -> None:
+        nonlocal gone
+        gone = asyncio.ensure_future(receive())
+        gone.add_done_callback(wake)
+
+    # Most answers are whole before anybody could be gone.
+    listening = loop.call_later(_PROMPT, listen)
     try:
-        await asyncio.wait((ended, gone), return_when=asyncio.FIRST_COMPLETED)
-        return ended.result() if ended.done() else None
+        with turn.waking_at_end(wake):
+            await waiter
+        return turn.ending
     finally:
-        ended.cancel()
-        gone.cancel()
+        listening.cancel()
+        if gone is not None:
+            gone.cancel()
 
 
 async def send_events(

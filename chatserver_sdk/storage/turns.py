@@ -16,7 +16,8 @@ from . import idempotency
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound
 from .idempotency import Claim
-from .tables import day_of, messages, sessions, turn_logs, turns, usage_days
+from .statistics import DayUsage, add_usage
+from .tables import messages, sessions, turn_logs, turns
 
 ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
 
@@ -45,13 +46,13 @@ class BegunTurn:
 
 @dataclass
 class TurnEnd:
-    """How a turn ended. session_id None: a turn that is not stored, only counted.
+    """How a turn ended.
 
     log: what it said; it is encoded by the thread that writes it.
     """
 
     turn_id: str
-    session_id: str | None
+    session_id: str
     state: str
     now: datetime
     finish_reason: str | None = None
@@ -136,9 +137,7 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
 
 def finish(connection: Connection, end: TurnEnd) -> None:
     """Store the answer and how the turn ended, and add to the figures."""
-    _add_usage(connection, end)
-    if end.session_id is None:
-        return
+    add_usage(connection, DayUsage.of_turn(end.now, end.usage))
     _close_turn(connection, end)
     if end.answer is not None:
         _insert_answer(connection, end, end.answer)
@@ -289,21 +288,3 @@ def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageReco
         "created_at": answer.created_at,
     }
     connection.execute(insert(messages), values)
-
-
-def _add_usage(connection: Connection, end: TurnEnd) -> None:
-    day = day_of(end.now)
-    added = connection.execute(
-        update(usage_days)
-        .where(usage_days.c.day == day)
-        .values(
-            requests=usage_days.c.requests + 1,
-            tokens_in=usage_days.c.tokens_in + end.usage.prompt_tokens,
-            tokens_out=usage_days.c.tokens_out + end.usage.completion_tokens,
-        )
-    )
-    if added.rowcount == 0:
-        values = {"day": day, "requests": 1, "tokens_in": end.usage.prompt_tokens}
-        connection.execute(
-            insert(usage_days), {**values, "tokens_out": end.usage.completion_tokens}
-        )

@@ -19,6 +19,7 @@ from chatserver_sdk.models.events import (
     encode_log,
 )
 from chatserver_sdk.storage import Conflict, NotFound, sessions, statistics, tables, turns
+from chatserver_sdk.storage.statistics import DayUsage
 
 
 def rows(db: Db, table: Any) -> list[Any]:
@@ -231,8 +232,7 @@ def test_the_figures_of_days(db: Db) -> None:
     plan = planned("x")
     db.converse(plan, now=midnight - timedelta(microseconds=1))
     for now in (midnight, elsewhere):
-        only_counted = turns.TurnEnd(new_id(), None, "completed", now, usage=UsageInfo(10, 20, 30))
-        db.write(turns.finish, only_counted)
+        db.write(statistics.add_usage, DayUsage.of_turn(now, UsageInfo(10, 20, 30)))
 
     stats = db.read(statistics.platform_stats, midnight)
     day_before = db.read(statistics.platform_stats, midnight - timedelta(hours=1))

@@ -22,7 +22,7 @@ from chatserver_sdk.models.content import content_problem, speaks_otherwise
 from chatserver_sdk.models.events import TERMINAL, Event, TextDelta, TurnCancelled, TurnFailed
 
 from ..bodies import idempotency_key, read_body
-from ..errors import RequestRefused, invalid_request, json_response
+from ..errors import RequestRefused, invalid_request, send_json
 from ..services import Services
 from ..streaming import read_end, send_events
 
@@ -65,7 +65,7 @@ class Completions:
             end = await (turn.end() if turn.is_stored else read_end(turn, receive))
         if end is not None:
             status, answer = _whole(turn, end)
-            await json_response(status, answer, headers)(scope, receive, send)
+            await send_json(send, status, answer, headers)
 
 
 class Chunks:
@@ -157,8 +157,10 @@ def _check_numbers(request: ChatCompletionRequest) -> None:
         **{param: getattr(request, param) for param in _FREE},
     }
     for param, values in free.items():
+        if not values:
+            continue
         try:
-            json.dumps(values or None, allow_nan=False)
+            json.dumps(values, allow_nan=False)
         except ValueError:
             sentence = f"there is a number in {param} that is too large"
             raise InvalidRequest(sentence, "invalid_value", param) from None
