@@ -51,28 +51,41 @@ def _locked_database(url: URL, name: str) -> Iterator[None]:
     """A connection of its own holds an advisory lock, which the server ends with the connection."""
     engine = lone_engine(url)
     try:
-        connection = _with_lock(engine, name)
-        try:
+        with _connected(engine, name) as connection:
+            _take(connection, name)
             yield
-        finally:
-            # Not back into a pool, where it would keep the lock.
-            connection.invalidate()
-            connection.close()
     finally:
         engine.dispose()
 
 
-def _with_lock(engine: Engine, name: str) -> Connection:
-    try:
+@contextmanager
+def _connected(engine: Engine, name: str) -> Iterator[Connection]:
+    with _said_of(name):
         connection = engine.connect()
+    try:
+        yield connection
+    finally:
+        # Not back into a pool, where it would keep the lock.
+        connection.invalidate()
+        connection.close()
+
+
+def _take(connection: Connection, name: str) -> None:
+    with _said_of(name):
         connection.exec_driver_sql(f"SET lock_timeout = {int(_WAIT_SECONDS * 1000)}")
         connection.exec_driver_sql(f"SELECT {SERVING}")
+
+
+@contextmanager
+def _said_of(name: str) -> Iterator[None]:
+    """What SQLAlchemy raises in the block, in our words."""
+    try:
+        yield
     except SQLAlchemyError as exc:
         if getattr(exc.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             raise StoreUnavailable(_in_use(name)) from None
         failure = translated(exc, f"the database {name} cannot be used")
         raise failure from failure.__cause__
-    return connection
 
 
 def _locked(path: Path) -> sqlite3.Connection:

@@ -41,13 +41,14 @@ def test_a_conversation_in_odd_words(
 def test_the_audit_log_in_odd_words(db: Db, word: str) -> None:
     """Entries are found by what they are about, and by patterns that hold it."""
     about = {"resource": "r", "resource_id": word, "metadata": {word: word}}
-    for action in (f"a.{word}.b", "a.x"):
+    # What is done has a name of ours, which holds no NUL.
+    done = f"a.{word}.b".replace("\0", "0")
+    for action in (done, "a.x"):
         db.write(audit.record, action, by=word, now=NOW, **about)
 
-    pattern = word.replace("\0", "*")
-    entry, *_ = db.read(audit.list_entries, limit=9, filters=AuditFilters(action=f"a.{pattern}.b"))
+    (entry,) = db.read(audit.list_entries, limit=9, filters=AuditFilters(action=done[:-1] + "*"))
 
-    assert (entry.action, entry.user_id, entry.resource_id) == (f"a.{word}.b", word, word)
+    assert (entry.action, entry.user_id, entry.resource_id) == (done, word, word)
     assert entry.metadata == {word: word}
     found = db.read(audit.list_entries, limit=9, filters=AuditFilters(user_id=word))
     assert len(found) == 2
