@@ -26,6 +26,7 @@ _STATUS_FOR: tuple[tuple[type[Exception], int, str], ...] = (
     (engine.ShuttingDown, 503, "service_unavailable"),
     (storage.NotFound, 404, "not_found_error"),
     (storage.Conflict, 409, "conflict_error"),
+    (storage.Unstorable, 400, _INVALID),
     (storage.StoreError, 503, "service_unavailable"),
 )
 REFUSALS = (engine.EngineError, storage.StoreError)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Column, Connection, bindparam, insert, select, update
 
 from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary, Message, UsageInfo
 from chatserver_sdk.models.events import Event, decode_log, encode_log
@@ -146,7 +146,7 @@ def finish(connection: Connection, end: TurnEnd) -> None:
         .where(sessions.c.id == end.session_id)
         .values(
             updated_at=end.now,
-            message_count=sessions.c.message_count + (end.answer is not None),
+            message_count=sessions.c.message_count + int(end.answer is not None),
             last_message_at=sessions.c.last_message_at if end.answer is None else end.now,
             tokens_in=sessions.c.tokens_in + end.usage.prompt_tokens,
             tokens_out=sessions.c.tokens_out + end.usage.completion_tokens,
@@ -239,8 +239,9 @@ def _close_turn(connection: Connection, end: TurnEnd) -> None:
         .where(turns.c.id == end.turn_id)
         .values(
             state=end.state,
-            finish_reason=end.finish_reason,
-            error_code=end.error_code,
+            # An agent's own words may be longer; what ended has to be stored all the same.
+            finish_reason=_short(end.finish_reason, turns.c.finish_reason),
+            error_code=_short(end.error_code, turns.c.error_code),
             error_message=end.error_message,
             tokens_in=end.usage.prompt_tokens,
             tokens_out=end.usage.completion_tokens,
@@ -249,6 +250,13 @@ def _close_turn(connection: Connection, end: TurnEnd) -> None:
     )
     logged = {"turn_id": end.turn_id, "events": encode_log(end.log)}
     connection.execute(insert(turn_logs), logged)
+
+
+def _short(text: str | None, column: Column[str]) -> str | None:
+    if text is None:
+        return None
+    printable = "".join(letter for letter in text if letter.isprintable())
+    return printable[: column.type.length]  # type: ignore[attr-defined]
 
 
 def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:

@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from .errors import Refused, StoreError, StoreUnavailable
+from .errors import Refused, StoreUnavailable, Unstorable
 
 R = TypeVar("R")
 
@@ -24,6 +24,11 @@ _LARGEST_BATCH = 512
 class _Job(NamedTuple):
     work: Callable[[Connection], Any]
     future: Future[Any]
+
+
+class _Failure(NamedTuple):
+    exc: Exception
+    is_a_jobs: bool
 
 
 class Writer:
@@ -75,29 +80,47 @@ class Writer:
         return batch, True
 
     def _commit(self, batch: list[_Job]) -> None:
+        """Run the jobs in one transaction; where one of them fails, each in one of its own."""
         if not batch:
             return
+        failure = self._try(batch)
+        if failure is not None and failure.is_a_jobs and len(batch) > 1:
+            # Whatever a job raised belongs to its caller, and to no other of the batch: alone,
+            # each of the others gets another chance.
+            self._run_alone(batch)
+        elif failure is not None:
+            _refuse(batch, failure.exc)
+
+    def _run_alone(self, batch: list[_Job]) -> None:
+        for place, job in enumerate(batch):
+            failure = self._try([job])
+            if failure is not None and not failure.is_a_jobs:
+                # The database is locked or gone. Each of the others would wait as long.
+                _refuse(batch[place:], failure.exc)
+                return
+            if failure is not None:
+                _refuse([job], failure.exc)
+
+    def _try(self, batch: list[_Job]) -> _Failure | None:
+        """One transaction. None: it is on disk, and everybody was told."""
+        outcomes: list[tuple[Any, Refused | None]] = []
         has_begun = False
         try:
             with self._engine.begin() as connection:
                 has_begun = True
-                outcomes = [_attempt(job, connection) for job in batch]
-        except Exception as exc:
-            # Whatever a job raised belongs to its caller, and to no other of the batch: alone,
-            # each of the others gets another chance. Not where the database is locked: each
-            # would wait as long as all of them have.
-            if has_begun and len(batch) > 1:
                 for job in batch:
-                    self._commit([job])
-                return
-            for job in batch:
-                job.future.set_exception(translated(exc))
-            return
+                    outcomes.append(_attempt(job, connection))
+        except Exception as exc:
+            # A commit that failed is no job's, and may not be tried again: where the connection
+            # broke, nobody knows whether it was carried out.
+            is_a_jobs = has_begun and len(outcomes) < len(batch)
+            return _Failure(exc, is_a_jobs and not getattr(exc, "connection_invalidated", False))
         for job, (result, refusal) in zip(batch, outcomes):
             if refusal is None:
                 job.future.set_result(result)
             else:
                 job.future.set_exception(refusal)
+        return None
 
 
 def _attempt(job: _Job, connection: Connection) -> tuple[Any, Refused | None]:
@@ -108,11 +131,24 @@ def _attempt(job: _Job, connection: Connection) -> tuple[Any, Refused | None]:
         return None, refusal
 
 
-def translated(exc: Exception) -> Exception:
+def _refuse(jobs: list[_Job], exc: Exception) -> None:
+    for job in jobs:
+        job.future.set_exception(translated(exc))
+
+
+def translated(exc: Exception, what: str = "the database failed") -> Exception:
     """A database's exception in the store's words; others as they are."""
-    if isinstance(exc, SQLAlchemyError) and not isinstance(exc, StoreError):
-        reason = getattr(exc, "orig", None) or type(exc).__name__
-        failure = StoreUnavailable(f"the database failed: {reason}")
+    if isinstance(exc, (DataError, UnicodeEncodeError, OverflowError)):
+        # Without its cause, which may repeat the value.
+        return Unstorable("a text or number is longer or larger than the store can hold")
+    if not isinstance(exc, SQLAlchemyError):
+        return exc
+    orig = getattr(exc, "orig", None)
+    diagnosis = getattr(orig, "diag", None)
+    if diagnosis is None:
+        failure = StoreUnavailable(f"{what}: {orig or type(exc).__name__}")
         failure.__cause__ = exc
         return failure
-    return exc
+    # PostgreSQL's own text goes on with the row that was to be written, so it is not the cause.
+    reason = diagnosis.message_primary or " ".join(str(orig).split())
+    return StoreUnavailable(f"{what}: {reason}")

@@ -57,17 +57,17 @@ def plans_of(connection: Connection, verb: Any, arguments: dict[str, Any]) -> li
 @pytest.mark.parametrize(
     ("verb", "arguments"), LISTS, ids=lambda value: getattr(value, "__name__", "")
 )
-def test_no_list_reads_a_whole_table(db: Db, verb: Any, arguments: dict[str, Any]) -> None:
+def test_no_list_reads_a_whole_table(sqlite_db: Db, verb: Any, arguments: dict[str, Any]) -> None:
     """Each step of each list's plan is a search."""
-    lines = db.write(plans_of, verb, arguments)
+    lines = sqlite_db.write(plans_of, verb, arguments)
 
     assert lines and not [line for line in lines if line.startswith("SCAN")]
 
 
 @pytest.mark.parametrize("arguments", [a for verb, a in LISTS if verb is sessions.list_from])
-def test_pages_of_sessions_are_not_sorted(db: Db, arguments: dict[str, Any]) -> None:
+def test_pages_of_sessions_are_not_sorted(sqlite_db: Db, arguments: dict[str, Any]) -> None:
     """The index has them in their order already."""
-    lines = db.write(plans_of, sessions.list_from, arguments)
+    lines = sqlite_db.write(plans_of, sessions.list_from, arguments)
 
     assert "ix_sessions_opened" in str(lines) and "TEMP B-TREE" not in str(lines)
 
