@@ -304,7 +304,7 @@ class ChatService:
         if claim is None:
             return
         # A turn with a user may have it.
-        await self._store.read(idempotency.check_free, claim, turn.started_at)
+        await self._store.read(idempotency.check_one_free, claim, turn.started_at)
         turn.key = claim.key
         self._keys.remember(claim.key, turn.id)
 

@@ -10,19 +10,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import migration
+from . import migration, turns
 from .engines import READERS, reading_engine, writing_engine
 from .errors import StoreUnavailable
 from .location import name_of, url_of
-from .writer import Writer, translated
+from .writer import Together, Verb, Writer, translated
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+# Ends first: whoever begins a turn after another one's end may do so.
+_TOGETHER: dict[Verb, Together] = {
+    turns.finish: turns.finish_all,
+    turns.begin: turns.begin_all,
+}
 
 
 class Store:
@@ -31,7 +39,7 @@ class Store:
     def __init__(self, writing: Engine, reading: Engine | None) -> None:
         self._writing = writing
         self._reading = reading
-        self._writer = Writer(writing)
+        self._writer = Writer(writing, _TOGETHER)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     async def write(
@@ -41,7 +49,9 @@ class Store:
 
         Raises what the verb refuses with, and StoreUnavailable when the database fails.
         """
-        return await asyncio.wrap_future(self._writer.submit(_bound(verb, args, kwargs)))
+        if kwargs:
+            return await self._writer.call(partial(verb, **kwargs), *args)
+        return await self._writer.call(verb, *args)
 
     async def read(
         self, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
@@ -50,7 +60,7 @@ class Store:
         work = _bound(verb, args, kwargs)
         if self._reading is None:
             # A database in memory is one connection's own: its writer reads as well.
-            return await asyncio.wrap_future(self._writer.submit(work))
+            return await self._writer.call(work)
         try:
             reading = self._readers.submit(self._read, work)
         except RuntimeError as exc:

@@ -112,7 +112,7 @@ def test_a_reader_cannot_write(postgres_url: str) -> None:
     """The database itself refuses it."""
     db = Db.open(postgres_url)
     with pytest.raises(StoreUnavailable, match="read-only"):
-        db.read(sessions.see_user, "ada", planned("x").now)
+        db.read(sessions.see_users, [("ada", planned("x").now, 0)])
     db.close()
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy import select, update
 from store_records import NOW, SECOND, USAGE, Db, ended, new_id, planned, said
 
@@ -18,7 +19,15 @@ from chatserver_sdk.models.events import (
     decode_log,
     encode_log,
 )
-from chatserver_sdk.storage import Conflict, NotFound, sessions, statistics, tables, turns
+from chatserver_sdk.storage import (
+    Conflict,
+    NotFound,
+    beginning,
+    sessions,
+    statistics,
+    tables,
+    turns,
+)
 from chatserver_sdk.storage.statistics import DayUsage
 
 
@@ -268,7 +277,8 @@ def test_the_index_holds_one_running_turn(db: Db) -> None:
     db.ask(plan)
 
     def sneak_in(connection: Any) -> None:
-        turns._insert_turn(connection, planned("y", session_id=plan.session.id))
+        row = beginning._turn_row(planned("y", session_id=plan.session.id))
+        connection.execute(insert(tables.turns), row)
 
     with pytest.raises(Exception, match="(?i)unique constraint"):
         db.write(sneak_in)
