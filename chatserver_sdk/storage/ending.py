@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, bindparam, insert, select, update
+from sqlalchemy import Column, Connection, bindparam, select, update
 
 from chatserver_sdk.models import ChatMessageRecord
 from chatserver_sdk.models.events import encode_log
 
+from .rows import ForRows
 from .statistics import DayUsage, add_usage
 from .tables import day_of, messages, sessions, turn_logs, turns
 from .turn_records import TurnEnd
 
-_CLOSE = (
+_CLOSE = ForRows(
     update(turns)
     .where(turns.c.id == bindparam("turn_id"))
     .values(
@@ -27,7 +28,7 @@ _CLOSE = (
         ended_at=bindparam("new_end"),
     )
 )
-_COUNT = (
+_COUNTED = (
     update(sessions)
     .where(sessions.c.id == bindparam("session_id"))
     .values(
@@ -36,9 +37,15 @@ _COUNT = (
         tokens_out=sessions.c.tokens_out + bindparam("more_out"),
     )
 )
-_COUNT_ANSWER = _COUNT.values(
-    message_count=sessions.c.message_count + 1, last_message_at=bindparam("new_time")
+_COUNT = ForRows(_COUNTED)
+_COUNT_ANSWER = ForRows(
+    _COUNTED.values(
+        message_count=sessions.c.message_count + bindparam("said"),
+        last_message_at=bindparam("new_time"),
+    )
 )
+_LOGS = ForRows.inserting(turn_logs)
+_MESSAGES = ForRows.inserting(messages)
 
 
 def finish(connection: Connection, end: TurnEnd) -> None:
@@ -51,15 +58,12 @@ def finish_all(connection: Connection, calls: Sequence[tuple[TurnEnd]]) -> list[
     ends = [end for (end,) in calls]
     for usage in _usage_of_days(ends):
         add_usage(connection, usage)
-    connection.execute(_CLOSE, [_closing(end) for end in ends])
+    _CLOSE.run(connection, [_closing(end) for end in ends])
     logs = [{"turn_id": end.turn_id, "events": encode_log(end.log)} for end in ends]
-    connection.execute(insert(turn_logs), logs)
-    answers = [_answer_row(end, end.answer) for end in ends if end.answer is not None]
-    if answers:
-        connection.execute(insert(messages), answers)
-        connection.execute(_COUNT_ANSWER, [_count(end) for end in ends if end.answer is not None])
-    if len(answers) < len(ends):
-        connection.execute(_COUNT, [_count(end) for end in ends if end.answer is None])
+    _LOGS.run(connection, logs)
+    _MESSAGES.run(connection, [_answer_row(e, e.answer) for e in ends if e.answer is not None])
+    _COUNT_ANSWER.run(connection, [_count(end) for end in ends if end.answer is not None])
+    _COUNT.run(connection, [_count(end) for end in ends if end.answer is None])
     return [None] * len(ends)
 
 
@@ -97,6 +101,7 @@ def _count(end: TurnEnd) -> dict[str, Any]:
     return {
         "session_id": end.session_id,
         "new_time": end.now,
+        "said": 1,
         "more_in": end.usage.prompt_tokens,
         "more_out": end.usage.completion_tokens,
     }
@@ -125,5 +130,7 @@ def _answer_row(end: TurnEnd, answer: ChatMessageRecord) -> dict[str, Any]:
         "metadata": metadata,
         "tokens": answer.tokens,
         "turn_id": end.turn_id,
+        "expert_id": None,
         "created_at": answer.created_at,
+        "updated_at": None,
     }

@@ -19,10 +19,12 @@ from chatserver_sdk.models import (
 )
 
 from .errors import NotFound
+from .rows import ForRows
 from .tables import Timestamp, messages, organizations, sessions, users
 
 CHATSERVER = "chatserver"
 
+_NEW_SESSIONS = ForRows.inserting(sessions)
 _COLUMNS = [column.name for column in sessions.c]
 _OPTIONAL = [f.name for f in fields(Message) if f.name not in ("role", "content")]
 
@@ -31,7 +33,7 @@ _USERS = select(users.c.id).where(users.c.id.in_(bindparam("user_ids", expanding
 _LABELS = select(organizations.c.id).where(
     organizations.c.id.in_(bindparam("labels", expanding=True))
 )
-_SEE_USER = (
+_SEE_USER = ForRows(
     update(users)
     .where(users.c.id == bindparam("seen_id"))
     .values(
@@ -166,8 +168,7 @@ def insert_sessions(
         }
         for session, count, last_at in opened
     ]
-    if rows:
-        connection.execute(insert(sessions), rows)
+    _NEW_SESSIONS.run(connection, rows)
 
 
 def see_users(connection: Connection, seen: Sequence[tuple[str, datetime, int]]) -> None:
@@ -178,8 +179,7 @@ def see_users(connection: Connection, seen: Sequence[tuple[str, datetime, int]])
         line["more"] += opened
         line["seen_at"] = max(line["seen_at"], now)
     known = set(connection.scalars(_USERS, {"user_ids": list(latest)}))
-    if known:
-        connection.execute(_SEE_USER, [latest[user_id] for user_id in known])
+    _SEE_USER.run(connection, [latest[user_id] for user_id in known])
     rows = [
         {
             "id": user_id,
@@ -218,6 +218,8 @@ def message_row(message: Message) -> dict[str, Any]:
         "content": message.content,
         "extra": _beside(message),
         "metadata": {},
+        "expert_id": None,
+        "updated_at": None,
         "tokens": count_words(message.text),
     }
 
