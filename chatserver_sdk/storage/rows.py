@@ -7,6 +7,7 @@ kind of database; what is left for a row is to put its values in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Table, insert
@@ -17,26 +18,22 @@ Convert = Callable[[Any], Any]
 
 
 class _Compiled(NamedTuple):
+    """converted: the places of the values that the driver does not take as they are. names: of the
+    values, where the driver wants names."""
+
     sql: str
-    columns: list[tuple[str, Convert | None]]
-    is_positional: bool
+    values_of: Callable[[Row], tuple[Any, ...]]
+    converted: list[tuple[int, Convert]]
+    names: Sequence[str] | None
 
     def parameters(self, rows: Iterable[Row]) -> list[Any]:
-        if self.is_positional:
-            return [
-                tuple(
-                    row[name] if convert is None else convert(row[name])
-                    for name, convert in self.columns
-                )
-                for row in rows
-            ]
-        return [
-            {
-                name: row[name] if convert is None else convert(row[name])
-                for name, convert in self.columns
-            }
-            for row in rows
-        ]
+        found = [list(self.values_of(row)) for row in rows]
+        for values in found:
+            for place, convert in self.converted:
+                values[place] = convert(values[place])
+        if self.names is None:
+            return [tuple(values) for values in found]
+        return [dict(zip(self.names, values)) for values in found]
 
 
 class ForRows:
@@ -65,8 +62,10 @@ class ForRows:
 def _compile(statement: UpdateBase, dialect: Dialect) -> _Compiled:
     compiled: Any = statement.compile(dialect=dialect)
     names: Sequence[str] = compiled.positiontup if compiled.positional else list(compiled.binds)
-    columns = [(name, _converter(compiled.binds[name].type, dialect)) for name in names]
-    return _Compiled(compiled.string, columns, compiled.positional)
+    converters = [_converter(compiled.binds[name].type, dialect) for name in names]
+    converted = [(place, made) for place, made in enumerate(converters) if made is not None]
+    named = None if compiled.positional else names
+    return _Compiled(compiled.string, itemgetter(*names), converted, named)
 
 
 def _converter(kind: Any, dialect: Dialect) -> Convert | None:
