@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 from sqlalchemy import Connection, event, text
 from store_records import NOW, Db, new_id
 
-from chatserver_sdk.storage import audit, sessions
+import chatserver_sdk.storage
+from chatserver_sdk.storage import admins, audit, sessions
 from chatserver_sdk.storage.audit import AuditFilters
 
 FILTERS: list[AuditFilters] = [
@@ -27,6 +30,14 @@ FILTERS: list[AuditFilters] = [
     AuditFilters(NOW, NOW, "admin.*", "ada", "acme", "admin", "x"),
 ]
 LISTS: list[Any] = [
+    (admins.list_admins, {}),
+    (sessions.list_messages, {"session_id": new_id()}),
+    (sessions.list_messages, {"session_id": new_id(), "last": 10}),
+    (sessions.list_messages, {"session_id": new_id(), "turn_id": new_id()}),
+    (sessions.list_messages, {"session_id": new_id(), "without": new_id(), "last": 10}),
+    (sessions.find_session, {"session_id": new_id()}),
+    (sessions.count_said, {"session_id": new_id()}),
+    (sessions.count_sessions, {"user_id": "ada"}),
     (sessions.list_sessions, {"user_id": "ada", "page": 1, "page_size": 10}),
     (sessions.list_sessions, {"user_id": "ada", "page": 7, "page_size": 10}),
     (sessions.list_from, {"user_id": "ada", "behind": None, "most": 10}),
@@ -64,6 +75,19 @@ def test_no_list_reads_a_whole_table(sqlite_db: Db, verb: Any, arguments: dict[s
     assert lines and not [line for line in lines if line.startswith("SCAN")]
 
 
+def test_no_list_is_left_out() -> None:
+    """Whatever verb lists something stands above."""
+    verbs = set()
+    for module in pkgutil.iter_modules(chatserver_sdk.storage.__path__):
+        found = importlib.import_module(f"chatserver_sdk.storage.{module.name}")
+        verbs |= {
+            value
+            for name, value in vars(found).items()
+            if name.startswith("list_") and callable(value)
+        }
+    assert verbs <= {verb for verb, _ in LISTS}
+
+
 @pytest.mark.parametrize("arguments", [a for verb, a in LISTS if verb is sessions.list_from])
 def test_pages_of_sessions_are_not_sorted(sqlite_db: Db, arguments: dict[str, Any]) -> None:
     """The index has them in their order already."""
@@ -94,5 +118,6 @@ def to_first_revision(connection: Connection) -> int:
     made = "SELECT name FROM sqlite_master WHERE type = 'index' AND (name LIKE 'ix_audit%'"
     for name in connection.execute(text(f"{made} OR name = 'ix_sessions_opened')")).scalars().all():
         connection.execute(text(f"DROP INDEX {name}"))
+    connection.execute(text("DROP INDEX ix_admins_created"))
     connection.execute(text("DROP TABLE idempotency_keys"))
     return connection.execute(text("UPDATE alembic_version SET version_num = '0001'")).rowcount
