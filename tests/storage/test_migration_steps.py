@@ -157,7 +157,7 @@ def shape(connection: Connection) -> dict[str, Any]:
             sorted(str(one["sqltext"]) for one in found.get_check_constraints(table)),
             sorted(
                 f"{index['name']} {index['column_names']} {bool(index['unique'])}"
-                f" {sorted(map(str, index.get('dialect_options', {}).items()))}"
+                f" {[str(part) for part in index.get('dialect_options', {}).values()]}"
                 for index in found.get_indexes(table)
             ),
         )
