@@ -7,7 +7,18 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from chatserver_sdk.models import (
     ChatMessageRecord,
@@ -18,11 +29,12 @@ from chatserver_sdk.models import (
 )
 
 from .errors import NotFound
+from .prepared import Prepared
 from .tables import Timestamp, messages, organizations, sessions, users
 
 CHATSERVER = "chatserver"
 
-_SESSION = select(sessions).where(sessions.c.id == bindparam("session_id"))
+_SESSION = Prepared(select(sessions).where(sessions.c.id == bindparam("session_id")))
 _OF_USER = (
     select(sessions)
     .where(sessions.c.user_id == bindparam("user_id"))
@@ -39,8 +51,14 @@ _TRANSCRIPT = (
     .where(messages.c.session_id == bindparam("session_id"), messages.c.kind != "note")
     .order_by(messages.c.message_index)
 )
-_SAID = (
-    select(func.count())
+_WHOLE = Prepared(_TRANSCRIPT)
+_END = Prepared(
+    _TRANSCRIPT.order_by(None)
+    .order_by(messages.c.message_index.desc())
+    .limit(bindparam("last", type_=Integer))
+)
+_SAID = Prepared(
+    select(func.count().label("said"))
     .select_from(messages)
     .where(
         messages.c.session_id == bindparam("session_id"),
@@ -48,11 +66,22 @@ _SAID = (
         messages.c.role != MessageRole.SYSTEM.value,
     )
 )
+_SEEN = Prepared(
+    update(users)
+    .where(users.c.id == bindparam("seen_id"))
+    .values(
+        last_seen_at=bindparam("now"),
+        session_count=users.c.session_count + bindparam("new_sessions"),
+    )
+)
+_ORGANIZATION = Prepared(select(organizations.c.id).where(organizations.c.id == bindparam("label")))
+_NEW_SESSION = Prepared.insert(sessions)
+_NEW_MESSAGE = Prepared.insert(messages)
 
 
 def find_session(connection: Connection, session_id: str) -> ChatSessionSummary | None:
     """The session, whoever's it is; None where there is none."""
-    row = connection.execute(_SESSION, {"session_id": session_id}).one_or_none()
+    row = _SESSION.first(connection, session_id=session_id)
     return None if row is None else _summary(row)
 
 
@@ -95,7 +124,7 @@ def list_sessions(
 
 def count_said(connection: Connection, session_id: str) -> int:
     """How many messages the session has, system messages aside."""
-    return connection.scalar(_SAID, {"session_id": session_id}) or 0
+    return int(_SAID.scalar(connection, session_id=session_id))
 
 
 def list_messages(
@@ -108,6 +137,11 @@ def list_messages(
 ) -> list[Message]:
     """What was said in the session, oldest first, as agents see it; only the last ones if asked,
     only those of one turn, or those of all turns without one."""
+    if turn_id is None and without is None:
+        if last is None:
+            return [_message(row) for row in _WHOLE.rows(connection, session_id=session_id)]
+        rows = _END.rows(connection, session_id=session_id, last=last)
+        return [_message(row) for row in reversed(rows)]
     parameters = {"session_id": session_id}
     wanted = _TRANSCRIPT
     if turn_id is not None:
@@ -126,17 +160,13 @@ def insert_session(connection: Connection, session: ChatSessionSummary) -> None:
     see_organization(connection, session.organization_id, session.created_at)
     values = {column.name: getattr(session, column.name, None) for column in sessions.c}
     values.update(protocol=CHATSERVER, status="active")
-    connection.execute(insert(sessions), values)
+    _NEW_SESSION.run(connection, values)
 
 
 def see_user(connection: Connection, user_id: str, now: datetime, *, new_sessions: int = 0) -> None:
     """Note that the user was here."""
-    seen = connection.execute(
-        update(users)
-        .where(users.c.id == user_id)
-        .values(last_seen_at=now, session_count=users.c.session_count + new_sessions)
-    )
-    if seen.rowcount == 0:
+    seen = {"seen_id": user_id, "now": now, "new_sessions": new_sessions}
+    if _SEEN.run(connection, seen) == 0:
         values = {"id": user_id, "session_count": new_sessions}
         connection.execute(insert(users), {**values, "first_seen_at": now, "last_seen_at": now})
 
@@ -145,8 +175,7 @@ def see_organization(connection: Connection, organization_id: str | None, now: d
     """Note that this label is in use."""
     if organization_id is None:
         return
-    known = select(organizations.c.id).where(organizations.c.id == organization_id)
-    if connection.scalar(known) is None:
+    if _ORGANIZATION.scalar(connection, label=organization_id) is None:
         connection.execute(insert(organizations), {"id": organization_id, "first_seen_at": now})
 
 
@@ -160,18 +189,15 @@ def insert_messages(
     now: datetime,
 ) -> None:
     """What a caller sent, behind what is there."""
-    rows = [
-        {
+    for place, message in enumerate(said):
+        row = {
             **message_row(message),
             "session_id": session_id,
             "turn_id": turn_id,
             "message_index": first_index + place,
             "created_at": now,
         }
-        for place, message in enumerate(said)
-    ]
-    if rows:
-        connection.execute(insert(messages), rows)
+        _NEW_MESSAGE.run(connection, row)
 
 
 def message_row(message: Message) -> dict[str, Any]:

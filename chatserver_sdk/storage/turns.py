@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, bindparam, insert, select, update
+from sqlalchemy import Column, Connection, bindparam, func, insert, select, update
 
 from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary, Message, UsageInfo
 from chatserver_sdk.models.events import Event, decode_log, encode_log
@@ -16,7 +16,8 @@ from . import idempotency
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound
 from .idempotency import Claim
-from .tables import day_of, messages, sessions, turn_logs, turns, usage_days
+from .prepared import Prepared
+from .tables import Timestamp, day_of, messages, sessions, turn_logs, turns, usage_days
 
 ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
 
@@ -75,6 +76,16 @@ class StoredTurn:
     started_at: datetime
 
 
+# What the end of a turn sets on its line.
+_ENDS = (
+    "state",
+    "finish_reason",
+    "error_code",
+    "error_message",
+    "tokens_in",
+    "tokens_out",
+    "ended_at",
+)
 _TURN = (
     select(
         turns.c.id,
@@ -88,6 +99,54 @@ _TURN = (
     .join(sessions, sessions.c.id == turns.c.session_id)
     .where(turns.c.id == bindparam("turn_id"))
 )
+
+
+_RUNNING = Prepared(
+    select(turns.c.id).where(
+        turns.c.session_id == bindparam("asked_id"), turns.c.state == "running"
+    )
+)
+_ASKED = Prepared(
+    update(sessions)
+    .where(sessions.c.id == bindparam("asked_id"))
+    .values(
+        message_count=bindparam("count"),
+        updated_at=bindparam("now"),
+        last_message_at=bindparam("now"),
+        model=bindparam("asked_model"),
+        agent_type=bindparam("agent"),
+    )
+)
+_ANSWERED = Prepared(
+    update(sessions)
+    .where(sessions.c.id == bindparam("asked_id"))
+    .values(
+        updated_at=bindparam("now"),
+        message_count=sessions.c.message_count + bindparam("answers"),
+        last_message_at=func.coalesce(
+            bindparam("said_at", type_=Timestamp), sessions.c.last_message_at
+        ),
+        tokens_in=sessions.c.tokens_in + bindparam("prompt"),
+        tokens_out=sessions.c.tokens_out + bindparam("completion"),
+    )
+)
+_ENDED = Prepared(
+    update(turns)
+    .where(turns.c.id == bindparam("ended_id"))
+    .values({name: bindparam(f"new_{name}") for name in _ENDS})
+)
+_DAY = Prepared(
+    update(usage_days)
+    .where(usage_days.c.day == bindparam("today"))
+    .values(
+        requests=usage_days.c.requests + 1,
+        tokens_in=usage_days.c.tokens_in + bindparam("prompt"),
+        tokens_out=usage_days.c.tokens_out + bindparam("completion"),
+    )
+)
+_NEW_TURN = Prepared.insert(turns)
+_NEW_LOG = Prepared.insert(turn_logs)
+_NEW_ANSWER = Prepared.insert(messages)
 
 
 def find_turn(connection: Connection, turn_id: str) -> StoredTurn | None:
@@ -142,17 +201,15 @@ def finish(connection: Connection, end: TurnEnd) -> None:
     _close_turn(connection, end)
     if end.answer is not None:
         _insert_answer(connection, end, end.answer)
-    connection.execute(
-        update(sessions)
-        .where(sessions.c.id == end.session_id)
-        .values(
-            updated_at=end.now,
-            message_count=sessions.c.message_count + int(end.answer is not None),
-            last_message_at=sessions.c.last_message_at if end.answer is None else end.now,
-            tokens_in=sessions.c.tokens_in + end.usage.prompt_tokens,
-            tokens_out=sessions.c.tokens_out + end.usage.completion_tokens,
-        )
-    )
+    answered = {
+        "asked_id": end.session_id,
+        "now": end.now,
+        "answers": int(end.answer is not None),
+        "said_at": None if end.answer is None else end.now,
+        "prompt": end.usage.prompt_tokens,
+        "completion": end.usage.completion_tokens,
+    }
+    _ANSWERED.run(connection, answered)
 
 
 def finish_late(connection: Connection, ends: Sequence[TurnEnd]) -> None:
@@ -177,8 +234,7 @@ def _check_continuing(connection: Connection, session: ChatSessionSummary, plan:
         raise NotFound(f"there is no session {session.id}")
     if session.archived:
         raise Conflict(f"session {session.id} is archived", "session_archived")
-    running = select(turns.c.id).where(turns.c.session_id == session.id, turns.c.state == "running")
-    if connection.scalar(running) is not None:
+    if _RUNNING.scalar(connection, asked_id=session.id) is not None:
         raise Conflict(
             f"an answer is still being given in session {session.id}; wait for its end",
             "turn_in_progress",
@@ -229,28 +285,25 @@ def _insert_turn(connection: Connection, plan: TurnPlan) -> None:
         "tokens_out": 0,
         "started_at": plan.now,
     }
-    connection.execute(insert(turns), values)
+    _NEW_TURN.run(connection, values)
     if plan.claim is not None:
         _take(connection, plan.claim, plan)
 
 
 def _close_turn(connection: Connection, end: TurnEnd) -> None:
-    connection.execute(
-        update(turns)
-        .where(turns.c.id == end.turn_id)
-        .values(
-            state=end.state,
-            # An agent's own words may be longer; what ended has to be stored all the same.
-            finish_reason=_short(end.finish_reason, turns.c.finish_reason),
-            error_code=_short(end.error_code, turns.c.error_code),
-            error_message=end.error_message,
-            tokens_in=end.usage.prompt_tokens,
-            tokens_out=end.usage.completion_tokens,
-            ended_at=end.now,
-        )
-    )
-    logged = {"turn_id": end.turn_id, "events": encode_log(end.log)}
-    connection.execute(insert(turn_logs), logged)
+    ended = {
+        "state": end.state,
+        # An agent's own words may be longer; what ended has to be stored all the same.
+        "finish_reason": _short(end.finish_reason, turns.c.finish_reason),
+        "error_code": _short(end.error_code, turns.c.error_code),
+        "error_message": end.error_message,
+        "tokens_in": end.usage.prompt_tokens,
+        "tokens_out": end.usage.completion_tokens,
+        "ended_at": end.now,
+    }
+    values = {f"new_{name}": value for name, value in ended.items()}
+    _ENDED.run(connection, {**values, "ended_id": end.turn_id})
+    _NEW_LOG.run(connection, {"turn_id": end.turn_id, "events": encode_log(end.log)})
 
 
 def _short(text: str | None, column: Column[str]) -> str | None:
@@ -262,20 +315,24 @@ def _short(text: str | None, column: Column[str]) -> str | None:
 
 def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:
     """What a question changes on its session's line."""
-    changes: dict[str, Any] = {
-        "message_count": message_count,
-        "updated_at": plan.now,
-        "last_message_at": plan.now,
-        "model": plan.session.model,
-        "agent_type": plan.session.agent_type,
+    asked = {
+        "asked_id": plan.session.id,
+        "count": message_count,
+        "now": plan.now,
+        "asked_model": plan.session.model,
+        "agent": plan.session.agent_type,
     }
+    _ASKED.run(connection, asked)
+    changes: dict[str, Any] = {}
     if plan.session.organization_id is not None:
         changes["organization_id"] = plan.session.organization_id
         session_verbs.see_organization(connection, plan.session.organization_id, plan.now)
     if plan.session.metadata:
         known = select(sessions.c.metadata).where(sessions.c.id == plan.session.id)
         changes["metadata"] = {**connection.scalars(known).one(), **plan.session.metadata}
-    connection.execute(update(sessions).where(sessions.c.id == plan.session.id).values(changes))
+    if changes:
+        changed = update(sessions).where(sessions.c.id == plan.session.id)
+        connection.execute(changed.values(changes))
 
 
 def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageRecord) -> None:
@@ -296,21 +353,13 @@ def _insert_answer(connection: Connection, end: TurnEnd, answer: ChatMessageReco
         "turn_id": end.turn_id,
         "created_at": answer.created_at,
     }
-    connection.execute(insert(messages), values)
+    _NEW_ANSWER.run(connection, values)
 
 
 def _add_usage(connection: Connection, end: TurnEnd) -> None:
     day = day_of(end.now)
-    added = connection.execute(
-        update(usage_days)
-        .where(usage_days.c.day == day)
-        .values(
-            requests=usage_days.c.requests + 1,
-            tokens_in=usage_days.c.tokens_in + end.usage.prompt_tokens,
-            tokens_out=usage_days.c.tokens_out + end.usage.completion_tokens,
-        )
-    )
-    if added.rowcount == 0:
+    spent = {"prompt": end.usage.prompt_tokens, "completion": end.usage.completion_tokens}
+    if _DAY.run(connection, {"today": day, **spent}) == 0:
         values = {"day": day, "requests": 1, "tokens_in": end.usage.prompt_tokens}
         connection.execute(
             insert(usage_days), {**values, "tokens_out": end.usage.completion_tokens}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 from store_records import NOW, Db, new_id
 
 import chatserver_sdk.storage
@@ -50,18 +50,15 @@ LISTS: list[Any] = [
 
 def plans_of(connection: Connection, verb: Any, arguments: dict[str, Any]) -> list[str]:
     """How SQLite goes about each statement of a verb."""
-    said: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        said.append((statement, parameters))
-
-    event.listen(connection, "before_cursor_execute", note)
+    said: list[str] = []
+    driver: Any = connection.connection.dbapi_connection
+    # As SQLite itself sees them, with their values.
+    driver.set_trace_callback(said.append)
     verb(connection, **arguments)
-    event.remove(connection, "before_cursor_execute", note)
+    driver.set_trace_callback(None)
     lines: list[str] = []
-    for statement, parameters in said:
-        explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        lines += [row[3] for row in explained]
+    for statement in said:
+        lines += [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")]
     return lines
 
 
