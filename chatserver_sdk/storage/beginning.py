@@ -18,7 +18,7 @@ from . import idempotency
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound, Refused
 from .idempotency import Place, Taken
-from .rows import ForRows
+from .prepared import Prepared
 from .tables import messages, sessions, turns
 from .turn_records import BegunTurn, ChooseNew, TurnPlan
 
@@ -27,8 +27,8 @@ Call = tuple[TurnPlan, ChooseNew]
 _RUNNING = select(turns.c.session_id).where(
     turns.c.state == "running", turns.c.session_id.in_(bindparam("session_ids", expanding=True))
 )
-_TURNS = ForRows.inserting(turns)
-_MESSAGES = ForRows.inserting(messages)
+_TURNS = Prepared.insert(turns)
+_MESSAGES = Prepared.insert(messages)
 _BECOMES = (
     update(messages)
     .where(messages.c.turn_id == bindparam("failed_id"))
@@ -172,10 +172,10 @@ def _asked_again(connection: Connection, plan: TurnPlan, failed_id: str) -> list
 
 def _write(connection: Connection, openings: Sequence[_Opening], found: _Found) -> None:
     _write_sessions(connection, openings)
-    _TURNS.run(connection, [_turn_row(opening.plan) for opening in openings])
+    _TURNS.run_all(connection, [_turn_row(opening.plan) for opening in openings])
     _take_keys(connection, openings, found)
     rows = [row for opening in openings for row in _message_rows(opening)]
-    _MESSAGES.run(connection, rows)
+    _MESSAGES.run_all(connection, rows)
 
 
 def _write_sessions(connection: Connection, openings: Sequence[_Opening]) -> None:
@@ -223,10 +223,6 @@ def _turn_row(plan: TurnPlan) -> dict[str, Any]:
         "principal_id": plan.principal_id,
         "model": plan.session.model,
         "state": "running",
-        "finish_reason": None,
-        "error_code": None,
-        "error_message": None,
-        "ended_at": None,
         "tokens_in": 0,
         "tokens_out": 0,
         "started_at": plan.now,

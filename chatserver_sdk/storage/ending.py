@@ -10,12 +10,12 @@ from sqlalchemy import Column, Connection, bindparam, select, update
 from chatserver_sdk.models import ChatMessageRecord
 from chatserver_sdk.models.events import encode_log
 
-from .rows import ForRows
+from .prepared import Prepared
 from .statistics import DayUsage, add_usage
 from .tables import day_of, messages, sessions, turn_logs, turns
 from .turn_records import TurnEnd
 
-_CLOSE = ForRows(
+_CLOSE = Prepared(
     update(turns)
     .where(turns.c.id == bindparam("turn_id"))
     .values(
@@ -37,15 +37,15 @@ _COUNTED = (
         tokens_out=sessions.c.tokens_out + bindparam("more_out"),
     )
 )
-_COUNT = ForRows(_COUNTED)
-_COUNT_ANSWER = ForRows(
+_COUNT = Prepared(_COUNTED)
+_COUNT_ANSWER = Prepared(
     _COUNTED.values(
-        message_count=sessions.c.message_count + bindparam("said"),
+        message_count=sessions.c.message_count + 1,
         last_message_at=bindparam("new_time"),
     )
 )
-_LOGS = ForRows.inserting(turn_logs)
-_MESSAGES = ForRows.inserting(messages)
+_LOGS = Prepared.insert(turn_logs)
+_MESSAGES = Prepared.insert(messages)
 
 
 def finish(connection: Connection, end: TurnEnd) -> None:
@@ -58,12 +58,12 @@ def finish_all(connection: Connection, calls: Sequence[tuple[TurnEnd]]) -> list[
     ends = [end for (end,) in calls]
     for usage in _usage_of_days(ends):
         add_usage(connection, usage)
-    _CLOSE.run(connection, [_closing(end) for end in ends])
+    _CLOSE.run_all(connection, [_closing(end) for end in ends])
     logs = [{"turn_id": end.turn_id, "events": encode_log(end.log)} for end in ends]
-    _LOGS.run(connection, logs)
-    _MESSAGES.run(connection, [_answer_row(e, e.answer) for e in ends if e.answer is not None])
-    _COUNT_ANSWER.run(connection, [_count(end) for end in ends if end.answer is not None])
-    _COUNT.run(connection, [_count(end) for end in ends if end.answer is None])
+    _LOGS.run_all(connection, logs)
+    _MESSAGES.run_all(connection, [_answer_row(e, e.answer) for e in ends if e.answer is not None])
+    _COUNT_ANSWER.run_all(connection, [_count(end) for end in ends if end.answer is not None])
+    _COUNT.run_all(connection, [_count(end) for end in ends if end.answer is None])
     return [None] * len(ends)
 
 
@@ -101,7 +101,6 @@ def _count(end: TurnEnd) -> dict[str, Any]:
     return {
         "session_id": end.session_id,
         "new_time": end.now,
-        "said": 1,
         "more_in": end.usage.prompt_tokens,
         "more_out": end.usage.completion_tokens,
     }
@@ -130,7 +129,5 @@ def _answer_row(end: TurnEnd, answer: ChatMessageRecord) -> dict[str, Any]:
         "metadata": metadata,
         "tokens": answer.tokens,
         "turn_id": end.turn_id,
-        "expert_id": None,
         "created_at": answer.created_at,
-        "updated_at": None,
     }

@@ -7,7 +7,18 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import (
@@ -19,12 +30,12 @@ from chatserver_sdk.models import (
 )
 
 from .errors import NotFound
-from .rows import ForRows
+from .prepared import Prepared
 from .tables import Timestamp, messages, organizations, sessions, users
 
 CHATSERVER = "chatserver"
 
-_NEW_SESSIONS = ForRows.inserting(sessions)
+_NEW_SESSIONS = Prepared.insert(sessions)
 _COLUMNS = [column.name for column in sessions.c]
 _OPTIONAL = [f.name for f in fields(Message) if f.name not in ("role", "content")]
 
@@ -33,14 +44,14 @@ _USERS = select(users.c.id).where(users.c.id.in_(bindparam("user_ids", expanding
 _LABELS = select(organizations.c.id).where(
     organizations.c.id.in_(bindparam("labels", expanding=True))
 )
-_SEE_USER = ForRows(
+_SEE_USER = Prepared(
     update(users)
     .where(users.c.id == bindparam("seen_id"))
     .values(
         last_seen_at=bindparam("seen_at"), session_count=users.c.session_count + bindparam("more")
     )
 )
-_SESSION = select(sessions).where(sessions.c.id == bindparam("session_id"))
+_SESSION = Prepared(select(sessions).where(sessions.c.id == bindparam("session_id")))
 _OF_USER = (
     select(sessions)
     .where(sessions.c.user_id == bindparam("user_id"))
@@ -57,8 +68,14 @@ _TRANSCRIPT = (
     .where(messages.c.session_id == bindparam("session_id"), messages.c.kind != "note")
     .order_by(messages.c.message_index)
 )
-_SAID = (
-    select(func.count())
+_WHOLE = Prepared(_TRANSCRIPT)
+_END = Prepared(
+    _TRANSCRIPT.order_by(None)
+    .order_by(messages.c.message_index.desc())
+    .limit(bindparam("last", type_=Integer))
+)
+_SAID = Prepared(
+    select(func.count().label("said"))
     .select_from(messages)
     .where(
         messages.c.session_id == bindparam("session_id"),
@@ -70,7 +87,7 @@ _SAID = (
 
 def find_session(connection: Connection, session_id: str) -> ChatSessionSummary | None:
     """The session, whoever's it is; None where there is none."""
-    row = connection.execute(_SESSION, {"session_id": session_id}).one_or_none()
+    row = _SESSION.first(connection, session_id=session_id)
     return None if row is None else _summary(row)
 
 
@@ -113,7 +130,7 @@ def list_sessions(
 
 def count_said(connection: Connection, session_id: str) -> int:
     """How many messages the session has, system messages aside."""
-    return connection.scalar(_SAID, {"session_id": session_id}) or 0
+    return int(_SAID.scalar(connection, session_id=session_id))
 
 
 def list_messages(
@@ -126,6 +143,11 @@ def list_messages(
 ) -> list[Message]:
     """What was said in the session, oldest first, as agents see it; only the last ones if asked,
     only those of one turn, or those of all turns without one."""
+    if turn_id is None and without is None:
+        if last is None:
+            return [_message(row) for row in _WHOLE.rows(connection, session_id=session_id)]
+        rows = _END.rows(connection, session_id=session_id, last=last)
+        return [_message(row) for row in reversed(rows)]
     parameters = {"session_id": session_id}
     wanted = _TRANSCRIPT
     if turn_id is not None:
@@ -168,7 +190,7 @@ def insert_sessions(
         }
         for session, count, last_at in opened
     ]
-    _NEW_SESSIONS.run(connection, rows)
+    _NEW_SESSIONS.run_all(connection, rows)
 
 
 def see_users(connection: Connection, seen: Sequence[tuple[str, datetime, int]]) -> None:
@@ -179,7 +201,7 @@ def see_users(connection: Connection, seen: Sequence[tuple[str, datetime, int]])
         line["more"] += opened
         line["seen_at"] = max(line["seen_at"], now)
     known = set(connection.scalars(_USERS, {"user_ids": list(latest)}))
-    _SEE_USER.run(connection, [latest[user_id] for user_id in known])
+    _SEE_USER.run_all(connection, [latest[user_id] for user_id in known])
     rows = [
         {
             "id": user_id,
@@ -218,8 +240,6 @@ def message_row(message: Message) -> dict[str, Any]:
         "content": message.content,
         "extra": _beside(message),
         "metadata": {},
-        "expert_id": None,
-        "updated_at": None,
         "tokens": count_words(message.text),
     }
 
