@@ -68,6 +68,11 @@ def encode_event(data: str, *, event: str | None = None, id: str | None = None) 
     return (head + "".join(f"data: {line}\n" for line in lines) + "\n").encode()
 
 
+def encode_line(data: str, *, id: str) -> bytes:
+    """The same for data without line ends, such as compact JSON."""
+    return f"id: {id}\ndata: {data}\n\n".encode()
+
+
 def encode_comment(text: str) -> bytes:
     """The bytes of a comment, which readers skip: a sign of life."""
     return f": {text}\n\n".encode()

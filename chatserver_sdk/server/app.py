@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatserver_sdk import __version__
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
@@ -31,6 +31,7 @@ from .settings import Settings, is_loopback
 
 _log = logging.getLogger(__name__)
 
+_VERSION = (b"x-chatserver", __version__.encode())
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -107,16 +108,15 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
-            headers = MutableHeaders(scope=message)
-            headers["X-Chatserver"] = __version__
-            headers["X-Request-Id"] = self.request_id
+            named = (b"x-request-id", self.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), _VERSION, named]
         await self._send(message)
 
 
 def _request_id(headers: Headers) -> str:
     """The caller's own, where it can stand in a header and a log; else a new one."""
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else new_id().replace("-", "")
 
 
 def _fastapi(services: Services) -> FastAPI:

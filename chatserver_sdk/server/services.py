@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
+from chatserver_sdk.engine.tally import Tally
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
@@ -30,13 +31,14 @@ class Services:
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
         """The services of a server with these agents."""
         catalogue = Catalogue(agents, settings.aliases)
+        tally = Tally(store)
         return cls(
             settings,
             store,
             catalogue,
             KeyRing(store, dev=settings.dev),
-            ChatService(store, catalogue, resume_window=settings.resume_window),
-            PlatformService(store, catalogue),
+            ChatService(store, catalogue, tally, resume_window=settings.resume_window),
+            PlatformService(store, catalogue, tally),
         )
 
     async def principal(self, headers: Headers) -> Principal:

@@ -16,9 +16,9 @@ MEMORY = ":memory:"
 
 @dataclass(frozen=True)
 class Settings:
-    """host, port: where to listen (port 0: a free one). db: a file's path, `sqlite:///PATH` or
-    `:memory:`; None is a file in the user's data directory. dev: any key is the administrator's
-    (loopback only). aliases: further names for agents. bootstrap_key: the first administrator's
+    """host, port: where to listen (port 0: a free one). db: a file's path, `sqlite:///PATH`,
+    `postgresql://USER:PASSWORD@HOST/NAME` or `:memory:`; None is a file in the user's data
+    directory. dev: any key is the administrator's (loopback only). aliases: further names for agents. bootstrap_key: the first administrator's
     key, instead of a random one. max_body_bytes: the longest request that is read.
     resume_window: seconds in which the readers of an answer that is nobody's history may come
     back; then it is stopped and forgotten. Answers with a history can be read again any time.
@@ -29,7 +29,8 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 3284
-    db: str | None = None
+    # Its URL may hold a password.
+    db: str | None = field(default=None, repr=False)
     dev: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     bootstrap_key: str | None = field(default=None, repr=False)
