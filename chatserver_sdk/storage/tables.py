@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -20,6 +21,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.types import TypeDecorator
+
+from .chain import canonical_json
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -40,6 +43,19 @@ class Timestamp(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Any) -> datetime | None:
         return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+class CanonicalJson(TypeDecorator[Any]):
+    """JSON, kept as text of one form, so that a hash may be taken of it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str:
+        return canonical_json(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return json.loads(value)
 
 
 # A Python None is stored as SQL NULL, not as JSON's null: there is one way to be absent.
@@ -162,7 +178,7 @@ idempotency_keys = Table(
     Column("route", String(32), primary_key=True),
     Column("key", String(256), primary_key=True),
     Column("body_hash", String(64), nullable=False),
-    Column("turn_id", String(36)),
+    Column("turn_id", String(36), index=True),
     Column("status", Integer),
     Column("answer", _JSON),
     Column("created_at", Timestamp, nullable=False, index=True),
@@ -214,7 +230,9 @@ audit_entries = Table(
     Column("action", String(64), nullable=False),
     Column("resource", String(64)),
     Column("resource_id", String(256)),
-    Column("metadata", _JSON, nullable=False),
+    Column("metadata", CanonicalJson, nullable=False),
+    # Of this entry and, by way of the one in front, of all before it; see chain.py.
+    Column("hash", String(64), nullable=False),
     # What the log is filtered by, each in the log's own order.
     Index("ix_audit_entries_user", "user_id", "seq"),
     Index("ix_audit_entries_org", "org_id", "seq"),
@@ -222,6 +240,16 @@ audit_entries = Table(
     Index("ix_audit_entries_resource", "resource", "seq"),
     Index("ix_audit_entries_resource_id", "resource_id", "seq"),
     Index("ix_audit_entries_timestamp", "timestamp", "seq"),
+)
+
+# Where the log begins since its old end was trimmed: behind this entry. One row, or none.
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("timestamp", Timestamp, nullable=False),
 )
 
 # Figures of a UTC day (days since 1970), added to as turns end, stored ones and others alike.
