@@ -1,4 +1,8 @@
-"""Verbs on the audit log. An entry is written in the transaction of what it records."""
+"""Verbs on the audit log. An entry is written in the transaction of what it records.
+
+Each entry's hash covers the one in front of it; chain.py says how, verification.py finds what was
+changed afterwards, and says what that does not prove.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, select
 
 from chatserver_sdk.models import AuditEntry
 
-from .tables import audit_entries
+from . import chain
+from .chain import Head
+from .tables import audit_checkpoints, audit_entries, microseconds
 
 # Every entry's number is below it. Said in each query, so that an index on it is searched.
 MAX_SEQ = 2**63 - 1
 
-_LAST = select(func.max(audit_entries.c.seq))
-_NEWEST_FIRST = select(audit_entries).order_by(audit_entries.c.seq.desc())
+
+def _last_of(table: Table) -> Select[Any]:
+    columns = table.c
+    newest = select(columns.seq, columns.hash).where(columns.seq < MAX_SEQ)
+    return newest.order_by(columns.seq.desc()).limit(1)
+
+
+_LAST = _last_of(audit_entries)
+_CHECKPOINT = _last_of(audit_checkpoints)
+_ENTRIES = select(audit_entries)
+
+
+def get_head(connection: Connection) -> Head:
+    """The last entry's number and hash; number 0 where there was none yet."""
+    row = connection.execute(_LAST).one_or_none() or connection.execute(_CHECKPOINT).one_or_none()
+    return chain.EMPTY if row is None else Head(row.seq, row.hash)
 
 
 def record(
@@ -32,10 +52,15 @@ def record(
     metadata: dict[str, Any] | None = None,
 ) -> None:
     """One more entry, numbered without a gap behind the last."""
-    seq = (connection.scalar(_LAST) or 0) + 1
-    values = {"seq": seq, "timestamp": now, "user_id": by, "action": action}
-    about = {"resource": resource, "resource_id": resource_id, "metadata": metadata or {}}
-    connection.execute(insert(audit_entries), {**values, **about})
+    # Asked each time: of a transaction that is rolled back nothing may be remembered.
+    head = get_head(connection)
+    text = chain.canonical_json(metadata or {})
+    draft = chain.Draft(
+        head.seq + 1, microseconds(now), by, None, action, resource, resource_id, text
+    )
+    sealed = {"hash": chain.hash_of(head.hash, draft)}
+    given = {"timestamp": now, "metadata": metadata or {}}
+    connection.execute(insert(audit_entries), {**vars(draft), **given, **sealed})
 
 
 @dataclass(frozen=True)
@@ -61,29 +86,49 @@ def list_entries(
     below: int = MAX_SEQ,
 ) -> list[AuditEntry]:
     """A page of the log, newest first; only entries whose number is below one that is given."""
-    statement = _NEWEST_FIRST.where(audit_entries.c.seq < below, *_conditions(filters))
-    rows = connection.execute(statement.limit(limit).offset(offset))
+    if offset and filters == AuditFilters():
+        # Numbers have no gaps: the page's place is known, and nothing need be passed over.
+        below = min(below, get_head(connection).seq + 1) - offset
+        offset = 0
+    wanted = _wanted(connection, filters).where(audit_entries.c.seq < below)
+    page = wanted.order_by(audit_entries.c.seq.desc()).limit(limit).offset(offset)
+    return [_entry(row) for row in connection.execute(page)]
+
+
+def list_after(
+    connection: Connection, after: int, *, limit: int, filters: AuditFilters = AuditFilters()
+) -> list[AuditEntry]:
+    """What came after the entry of this number, oldest first."""
+    wanted = _wanted(connection, filters).where(audit_entries.c.seq > after)
+    rows = connection.execute(wanted.order_by(audit_entries.c.seq).limit(limit))
     return [_entry(row) for row in rows]
 
 
-def _conditions(filters: AuditFilters) -> Iterator[ColumnElement[bool]]:
+def _wanted(connection: Connection, filters: AuditFilters) -> Select[Any]:
+    return _ENTRIES.where(*_conditions(filters, connection.dialect.name))
+
+
+def _conditions(filters: AuditFilters, dialect: str) -> Iterator[ColumnElement[bool]]:
     columns = audit_entries.c
     if filters.since is not None:
         yield columns.timestamp >= filters.since
     if filters.until is not None:
         yield columns.timestamp < filters.until
     if filters.action is not None:
-        yield _matches(columns.action, filters.action)
+        yield _matches(columns.action, filters.action, dialect)
     for name in ("user_id", "org_id", "resource", "resource_id"):
         if (value := getattr(filters, name)) is not None:
             yield columns[name] == value
 
 
-def _matches(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+def _matches(column: ColumnElement[str], pattern: str, dialect: str) -> ColumnElement[bool]:
     if "*" not in pattern:
         return column == pattern
+    pattern = re.sub(r"\*+", "*", pattern)
+    if dialect != "sqlite":
+        return column.like(re.sub(r"[\\%_]", r"\\\g<0>", pattern).replace("*", "%"), escape="\\")
     # Not LIKE, which takes "A" for "a" in SQLite. Of its own wildcards GLOB keeps one.
-    escaped = re.sub(r"[\[?]", r"[\g<0>]", re.sub(r"\*+", "*", pattern))
+    escaped = re.sub(r"[\[?]", r"[\g<0>]", pattern)
     return column.op("GLOB", is_comparison=True)(escaped)
 
 
@@ -97,4 +142,5 @@ def _entry(row: Row[Any]) -> AuditEntry:
         resource=row.resource,
         resource_id=row.resource_id,
         metadata=row.metadata,
+        hash=row.hash,
     )

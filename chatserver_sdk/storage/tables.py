@@ -39,7 +39,7 @@ class Timestamp(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any, dialect: Any) -> datetime | None:
         return None if value is None else _EPOCH + value * _MICROSECOND
@@ -60,6 +60,11 @@ class CanonicalJson(TypeDecorator[Any]):
 
 # A Python None is stored as SQL NULL, not as JSON's null: there is one way to be absent.
 _JSON = JSON(none_as_null=True)
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware time, in microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def day_of(moment: datetime) -> int:
