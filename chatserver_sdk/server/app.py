@@ -123,7 +123,8 @@ def _fastapi(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.chat.start()
-        yield
+        async with services.retention.running():
+            yield
         await services.chat.close()
 
     app = FastAPI(

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
+from chatserver_sdk.engine.auditing import Retention
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
@@ -25,6 +26,7 @@ class Services:
     keys: KeyRing
     chat: ChatService
     platform: PlatformService
+    retention: Retention
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
@@ -37,6 +39,7 @@ class Services:
             KeyRing(store, dev=settings.dev),
             ChatService(store, catalogue, resume_window=settings.resume_window),
             PlatformService(store, catalogue),
+            Retention(store, settings.audit_retention_days),
         )
 
     async def principal(self, headers: Headers) -> Principal:

@@ -204,6 +204,8 @@ def test_the_openapi_document(api: Api) -> None:
         ("POST", f"{PLATFORM}/admins"),
         ("DELETE", f"{PLATFORM}/admins/{{email}}"),
         ("GET", f"{PLATFORM}/audit"),
+        ("GET", f"{PLATFORM}/audit/head"),
+        ("GET", f"{PLATFORM}/audit/verify"),
     }
     assert api.get("/openapi.json").json() == document
 
