@@ -90,17 +90,16 @@ class Unreadable:
 
     seq: Any = None
     hash: Any = None
+    entries: Any = None
+    timestamp: Any = None
 
 
 def read_rows(connection: Connection, behind: int | None, most: int) -> list[Any]:
     """The next entries as they are stored, up to one that cannot be read."""
     statement = _ROWS if behind is None else _ROWS.where(audit_entries.c.seq > behind)
-    try:
-        return list(connection.execute(statement.limit(most)))
-    except OperationalError as exc:
-        # What SQLite's module says of a text that is no UTF-8.
-        if "UTF-8" not in str(exc.orig):
-            raise
+    readable = _read(connection, statement.limit(most))
+    if readable is not None:
+        return readable
     if most == 1:
         return [Unreadable()]
     rows: list[Any] = []
@@ -110,6 +109,17 @@ def read_rows(connection: Connection, behind: int | None, most: int) -> list[Any
             break
         rows += found
     return rows
+
+
+def _read(connection: Connection, statement: Any) -> list[Any] | None:
+    """The rows; None where one of them cannot be read."""
+    try:
+        return list(connection.execute(statement))
+    except OperationalError as exc:
+        # What SQLite's module says of a text that is no UTF-8.
+        if "UTF-8" not in str(exc.orig):
+            raise
+        return None
 
 
 def _begin(connection: Connection, walk: Walk) -> None:
@@ -133,7 +143,7 @@ def _begin(connection: Connection, walk: Walk) -> None:
 def _vouches(connection: Connection, checkpoint: Any) -> bool:
     """Whether the log itself says that it was trimmed there."""
     columns = audit_entries.c
-    said = connection.execute(
+    statement = (
         select(
             type_coerce(columns.metadata, Text).label("metadata"),
             type_coerce(columns.timestamp, BigInteger).label("timestamp"),
@@ -141,17 +151,22 @@ def _vouches(connection: Connection, checkpoint: Any) -> bool:
         .where(columns.action == TRIMMED)
         .order_by(columns.seq.desc())
         .limit(1)
-    ).one_or_none()
-    return said is not None and (said.metadata, said.timestamp) == (
-        chain.canonical_json(
-            {"through": checkpoint.seq, "hash": checkpoint.hash, "entries": checkpoint.entries}
-        ),
-        checkpoint.timestamp,
     )
+    left = {"through": checkpoint.seq, "hash": checkpoint.hash, "entries": checkpoint.entries}
+    try:
+        expected = chain.canonical_json(left), checkpoint.timestamp
+    except (TypeError, ValueError):
+        return False
+    # One that cannot be read is found where it stands.
+    said = _read(connection, statement)
+    return said is None or [tuple(row) for row in said] == [expected]
 
 
 def _checkpoints(connection: Connection) -> tuple[Any, ...]:
-    return tuple(connection.execute(_CHECKPOINTS.limit(2)))
+    found = _read(connection, _CHECKPOINTS.limit(2))
+    if found is None or not all(isinstance(row.seq, int) for row in found):
+        return (Unreadable(0, ""),)
+    return tuple(found)
 
 
 def _behind(walk: Walk) -> int | None:

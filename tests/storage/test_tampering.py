@@ -251,6 +251,8 @@ def test_every_head_that_was_kept_fits(log: Log) -> None:
     [
         *(f"UPDATE audit_checkpoints SET {name} = {name} - 1" for name in ("entries", "timestamp")),
         "UPDATE audit_checkpoints SET hash = replace(hash, substr(hash, 9, 1), 'z')",
+        "UPDATE audit_checkpoints SET hash = x'ff'",
+        "UPDATE audit_checkpoints SET entries = x'ff'",
         "INSERT INTO audit_checkpoints VALUES (1, 'x', 1, 1)",
         "DELETE FROM audit_entries",
     ],
@@ -279,6 +281,15 @@ def test_a_checkpoint_elsewhere_is_found(trimmed: Log, change: str, bad: Any) ->
     trimmed.restore()
 
     assert found in (bad, (bad[0] - 1, "checkpoint"), (4, "checkpoint"))
+
+
+def test_a_checkpoint_that_cannot_be_read_is_found(trimmed: Log) -> None:
+    """A text that is none is not a failure of the verification."""
+    trimmed.sql("UPDATE audit_checkpoints SET hash = CAST(x'ff' AS TEXT)")
+    found = trimmed.found()
+    trimmed.restore()
+
+    assert found is not None and found[1] in ("missing", "checkpoint")
 
 
 def test_evidence_is_not_trimmed(db: Db) -> None:

@@ -1,4 +1,5 @@
-"""/api/v1/platform: figures, administrators and the audit log. For administrators only."""
+"""/api/v1/platform: figures, administrators and the audit log; deletion of users. For
+administrators, unless a route says otherwise."""
 
 from __future__ import annotations
 
@@ -16,12 +17,13 @@ from chatserver_sdk.models import (
     AuditLogResponse,
     AuditVerification,
     PlatformStats,
+    UserDeletion,
 )
 from chatserver_sdk.models._values import parse_timestamp
 
 from ..bodies import IDEMPOTENCY_KEY, idempotency_key
 from ..errors import json_response
-from .access import Admin, Cursor, Server
+from .access import Admin, Anybody, Cursor, Server
 
 router = APIRouter(prefix="/api/v1/platform", tags=["platform"])
 
@@ -128,3 +130,11 @@ async def get_audit_log(
         return json_response(200, {**listed.to_dict(), "next_cursor": listed.next_cursor})
     found = await server.platform.audit_log(limit, offset, filters)
     return json_response(200, found.to_dict())
+
+
+# "path", because an id may hold a slash.
+@router.delete("/users/{user_id:path}", response_model=UserDeletion)
+async def delete_user(server: Server, principal: Anybody, user_id: str) -> Response:
+    """Delete everything that a user has said and been told; keys and the audit log stay. For
+    administrators and, with a key of their own, for the user. 404 for who has no history."""
+    return json_response(200, (await server.chat.delete_user(principal, user_id)).to_dict())
