@@ -206,6 +206,8 @@ def test_the_openapi_document(api: Api) -> None:
         ("GET", f"{PLATFORM}/audit"),
         ("GET", f"{PLATFORM}/audit/head"),
         ("GET", f"{PLATFORM}/audit/verify"),
+        ("GET", "/atoms/chat/sessions/{session_id}/export"),
+        ("DELETE", f"{PLATFORM}/users/{{user_id}}"),
     }
     assert api.get("/openapi.json").json() == document
 
