@@ -233,7 +233,7 @@ def test_the_document_describes_the_hot_route(api: Api) -> None:
                 for route in routes.values()
             }
         )
-        == 12
+        == 16
     )
 
 
