@@ -9,10 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    insert,
+    select,
+    type_coerce,
+)
 
 from chatserver_sdk.models import AuditEntry
 
@@ -20,19 +29,29 @@ from . import chain
 from .chain import Head
 from .tables import audit_checkpoints, audit_entries, microseconds
 
+# Entries may be this much out of the order of their times: who writes one takes its time first.
+# Where the clock was set back by more, an entry of its own says so.
+SLACK = timedelta(minutes=1)
+CLOCK_SET_BACK = "clock.set_back"
+
 # Every entry's number is below it. Said in each query, so that an index on it is searched.
 MAX_SEQ = 2**63 - 1
 
 
-def _last_of(table: Table) -> Select[Any]:
-    columns = table.c
-    newest = select(columns.seq, columns.hash).where(columns.seq < MAX_SEQ)
-    return newest.order_by(columns.seq.desc()).limit(1)
-
-
-_LAST = _last_of(audit_entries)
-_CHECKPOINT = _last_of(audit_checkpoints)
+_LAST = (
+    select(audit_entries.c.seq, audit_entries.c.hash, audit_entries.c.timestamp)
+    .where(audit_entries.c.seq < MAX_SEQ)
+    .order_by(audit_entries.c.seq.desc())
+    .limit(1)
+)
+_CHECKPOINT = (
+    select(audit_checkpoints.c.seq, audit_checkpoints.c.hash)
+    .where(audit_checkpoints.c.seq < MAX_SEQ)
+    .order_by(audit_checkpoints.c.seq.desc())
+    .limit(1)
+)
 _ENTRIES = select(audit_entries)
+_CLOCK = select(audit_entries.c.seq).where(audit_entries.c.action == CLOCK_SET_BACK).limit(1)
 
 
 def get_head(connection: Connection) -> Head:
@@ -53,14 +72,32 @@ def record(
 ) -> None:
     """One more entry, numbered without a gap behind the last."""
     # Asked each time: of a transaction that is rolled back nothing may be remembered.
-    head = get_head(connection)
-    text = chain.canonical_json(metadata or {})
-    draft = chain.Draft(
-        head.seq + 1, microseconds(now), by, None, action, resource, resource_id, text
-    )
-    sealed = {"hash": chain.hash_of(head.hash, draft)}
-    given = {"timestamp": now, "metadata": metadata or {}}
-    connection.execute(insert(audit_entries), {**vars(draft), **given, **sealed})
+    last = connection.execute(_LAST).one_or_none()
+    head = get_head(connection) if last is None else Head(last.seq, last.hash)
+    if last is not None and now < last.timestamp - SLACK:
+        back = {"seconds": int((last.timestamp - now).total_seconds())}
+        head = _append(connection, head, now, None, CLOCK_SET_BACK, "clock", "server", back)
+    _append(connection, head, now, by, action, resource, resource_id, metadata or {})
+
+
+def _append(
+    connection: Connection,
+    head: Head,
+    now: datetime,
+    by: str | None,
+    action: str,
+    resource: str,
+    resource_id: str,
+    metadata: dict[str, Any],
+) -> Head:
+    """One more entry behind this one; the new head."""
+    text = chain.canonical_json(metadata)
+    at = microseconds(now)
+    draft = chain.Draft(head.seq + 1, at, by, None, action, resource, resource_id, text)
+    new = Head(draft.seq, chain.hash_of(head.hash, draft))
+    values = {**vars(draft), "timestamp": now, "metadata": metadata, "hash": new.hash}
+    connection.execute(insert(audit_entries), values)
+    return new
 
 
 @dataclass(frozen=True)
@@ -105,15 +142,38 @@ def list_after(
 
 
 def _wanted(connection: Connection, filters: AuditFilters) -> Select[Any]:
-    return _ENTRIES.where(*_conditions(filters, connection.dialect.name))
+    columns = audit_entries.c
+    conditions = [*_conditions(filters, connection.dialect.name)]
+    if filters.since is not None or filters.until is not None:
+        if connection.scalar(_CLOCK) is None:
+            conditions += _places(connection, filters)
+        # Places bound the search; by times it would have to sort all that it finds.
+        at = type_coerce(columns.timestamp, BigInteger) + 0
+        if filters.since is not None:
+            conditions.append(at >= microseconds(filters.since))
+        if filters.until is not None:
+            conditions.append(at < microseconds(filters.until))
+    return _ENTRIES.where(*conditions)
+
+
+def _places(connection: Connection, filters: AuditFilters) -> Iterator[ColumnElement[bool]]:
+    """Between which numbers the entries of these times are, where the clock was never set back:
+    what is more than the slack before a time has only what is before that time in front of it."""
+    columns = audit_entries.c
+    if filters.since is not None:
+        earlier = select(columns.seq).where(columns.timestamp < filters.since - SLACK)
+        last = earlier.order_by(columns.timestamp.desc(), columns.seq.desc()).limit(1)
+        if (seq := connection.scalar(last)) is not None:
+            yield columns.seq > seq
+    if filters.until is not None:
+        later = select(columns.seq).where(columns.timestamp >= filters.until + SLACK)
+        first = later.order_by(columns.timestamp, columns.seq).limit(1)
+        if (seq := connection.scalar(first)) is not None:
+            yield columns.seq < seq
 
 
 def _conditions(filters: AuditFilters, dialect: str) -> Iterator[ColumnElement[bool]]:
     columns = audit_entries.c
-    if filters.since is not None:
-        yield columns.timestamp >= filters.since
-    if filters.until is not None:
-        yield columns.timestamp < filters.until
     if filters.action is not None:
         yield _matches(columns.action, filters.action, dialect)
     for name in ("user_id", "org_id", "resource", "resource_id"):
