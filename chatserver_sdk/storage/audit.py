@@ -6,8 +6,7 @@ changed afterwards, and says what that does not prove.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,6 +50,16 @@ _CHECKPOINT = (
     .limit(1)
 )
 _ENTRIES = select(audit_entries)
+# As a number: a time before the first year is one too.
+_AT = type_coerce(audit_entries.c.timestamp, BigInteger)
+_SLACK = SLACK // timedelta(microseconds=1)
+_NEWEST = (
+    select(audit_entries.c.timestamp)
+    .where(_AT < MAX_SEQ)
+    .order_by(audit_entries.c.timestamp.desc())
+    .limit(1)
+)
+_EQUAL = ("user_id", "org_id", "resource", "resource_id")
 _CLOCK = select(audit_entries.c.seq).where(audit_entries.c.action == CLOCK_SET_BACK).limit(1)
 
 
@@ -127,28 +136,74 @@ def list_entries(
         # Numbers have no gaps: the page's place is known, and nothing need be passed over.
         below = min(below, get_head(connection).seq + 1) - offset
         offset = 0
-    wanted = _wanted(connection, filters).where(audit_entries.c.seq < below)
-    page = wanted.order_by(audit_entries.c.seq.desc()).limit(limit).offset(offset)
-    return [_entry(row) for row in connection.execute(page)]
+    place = audit_entries.c.seq < below
+    found = _find(connection, filters, place, limit, offset)
+    return [_entry(row) for row in found]
 
 
 def list_after(
     connection: Connection, after: int, *, limit: int, filters: AuditFilters = AuditFilters()
 ) -> list[AuditEntry]:
     """What came after the entry of this number, oldest first."""
-    wanted = _wanted(connection, filters).where(audit_entries.c.seq > after)
-    rows = connection.execute(wanted.order_by(audit_entries.c.seq).limit(limit))
-    return [_entry(row) for row in rows]
+    place = audit_entries.c.seq > after
+    found = _find(connection, filters, place, limit, oldest_first=True)
+    return [_entry(row) for row in found]
+
+
+def _find(
+    connection: Connection,
+    filters: AuditFilters,
+    place: ColumnElement[bool],
+    limit: int,
+    offset: int = 0,
+    *,
+    oldest_first: bool = False,
+) -> Sequence[Row[Any]]:
+    seq = audit_entries.c.seq
+    order = seq.asc() if oldest_first else seq.desc()
+    wanted = _wanted(connection, filters).where(place).order_by(order).limit(limit)
+    pattern = filters.action
+    if pattern is None or "*" not in pattern:
+        return connection.execute(wanted.offset(offset)).all()
+    action = audit_entries.c.action
+    matching = _actions(connection, pattern)
+    if not matching:
+        return []
+    if offset or any(getattr(filters, name) is not None for name in _EQUAL):
+        # Not by the actions' index, which has no order across several of them.
+        several = wanted.where(action.concat("").in_(matching))
+        return connection.execute(several.offset(offset)).all()
+    pages = [connection.execute(wanted.where(action == one)).all() for one in matching]
+    merged = sorted((row for page in pages for row in page), key=_seq, reverse=not oldest_first)
+    return merged[:limit]
+
+
+def _seq(row: Row[Any]) -> int:
+    return int(row.seq)
+
+
+def _actions(connection: Connection, pattern: str) -> list[str]:
+    """Which actions of the log match, where `*` stands for any text. There are few actions, and
+    the index leads from one to the next."""
+    column = audit_entries.c.action
+    found: list[str] = []
+    action = ""
+    while True:
+        following = select(column).where(column > action).order_by(column).limit(1)
+        if (known := connection.scalar(following)) is None:
+            return found
+        action = known
+        if matches(pattern, action):
+            found.append(action)
 
 
 def _wanted(connection: Connection, filters: AuditFilters) -> Select[Any]:
-    columns = audit_entries.c
-    conditions = [*_conditions(filters, connection.dialect.name)]
+    conditions = [*_conditions(filters)]
     if filters.since is not None or filters.until is not None:
-        if connection.scalar(_CLOCK) is None:
+        if _is_in_order(connection):
             conditions += _places(connection, filters)
         # Places bound the search; by times it would have to sort all that it finds.
-        at = type_coerce(columns.timestamp, BigInteger) + 0
+        at = _AT + 0
         if filters.since is not None:
             conditions.append(at >= microseconds(filters.since))
         if filters.until is not None:
@@ -156,40 +211,51 @@ def _wanted(connection: Connection, filters: AuditFilters) -> Select[Any]:
     return _ENTRIES.where(*conditions)
 
 
+def _is_in_order(connection: Connection) -> bool:
+    """Whether no entry is further from its place by time than the slack."""
+    newest, last = connection.scalar(_NEWEST), connection.execute(_LAST).one_or_none()
+    if newest is None or last is None or newest - SLACK > last.timestamp:
+        return False
+    return connection.scalar(_CLOCK) is None
+
+
 def _places(connection: Connection, filters: AuditFilters) -> Iterator[ColumnElement[bool]]:
-    """Between which numbers the entries of these times are, where the clock was never set back:
-    what is more than the slack before a time has only what is before that time in front of it."""
-    columns = audit_entries.c
+    """Between which numbers the entries of these times are, in a log that is in order: what is
+    more than the slack before a time has only what is before that time in front of it."""
+    seq, at = audit_entries.c.seq, _AT
     if filters.since is not None:
-        earlier = select(columns.seq).where(columns.timestamp < filters.since - SLACK)
-        last = earlier.order_by(columns.timestamp.desc(), columns.seq.desc()).limit(1)
-        if (seq := connection.scalar(last)) is not None:
-            yield columns.seq > seq
+        earlier = select(seq).where(at < microseconds(filters.since) - _SLACK)
+        last = earlier.order_by(at.desc(), seq.desc()).limit(1)
+        if (place := connection.scalar(last)) is not None:
+            yield seq > place
     if filters.until is not None:
-        later = select(columns.seq).where(columns.timestamp >= filters.until + SLACK)
-        first = later.order_by(columns.timestamp, columns.seq).limit(1)
-        if (seq := connection.scalar(first)) is not None:
-            yield columns.seq < seq
+        later = select(seq).where(at >= microseconds(filters.until) + _SLACK)
+        first = later.order_by(at, seq).limit(1)
+        if (place := connection.scalar(first)) is not None:
+            yield seq < place
 
 
-def _conditions(filters: AuditFilters, dialect: str) -> Iterator[ColumnElement[bool]]:
+def matches(pattern: str, text: str) -> bool:
+    """Whether the text fits a pattern in which `*` stands for any text and nothing else is
+    special. Not a regular expression: many stars would take one for ever."""
+    first, *middle, last = pattern.split("*")
+    if len(text) < len(first) + len(last) or not text.startswith(first):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        at = text.find(part, at, end) + len(part)
+        if at < len(part):
+            return False
+    return text.endswith(last)
+
+
+def _conditions(filters: AuditFilters) -> Iterator[ColumnElement[bool]]:
     columns = audit_entries.c
-    if filters.action is not None:
-        yield _matches(columns.action, filters.action, dialect)
-    for name in ("user_id", "org_id", "resource", "resource_id"):
+    if filters.action is not None and "*" not in filters.action:
+        yield columns.action == filters.action
+    for name in _EQUAL:
         if (value := getattr(filters, name)) is not None:
             yield columns[name] == value
-
-
-def _matches(column: ColumnElement[str], pattern: str, dialect: str) -> ColumnElement[bool]:
-    if "*" not in pattern:
-        return column == pattern
-    pattern = re.sub(r"\*+", "*", pattern)
-    if dialect != "sqlite":
-        return column.like(re.sub(r"[\\%_]", r"\\\g<0>", pattern).replace("*", "%"), escape="\\")
-    # Not LIKE, which takes "A" for "a" in SQLite. Of its own wildcards GLOB keeps one.
-    escaped = re.sub(r"[\[?]", r"[\g<0>]", pattern)
-    return column.op("GLOB", is_comparison=True)(escaped)
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

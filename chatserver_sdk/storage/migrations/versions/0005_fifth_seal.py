@@ -22,6 +22,8 @@ branch_labels = None
 depends_on = None
 
 _BATCH = 1000
+# In microseconds, as everything here.
+_SLACK = 60 * 10**6
 
 _ENTRIES = sa.table(
     "audit_entries",
@@ -67,6 +69,7 @@ def _chain(connection: sa.Connection) -> None:
         .values(metadata=sa.bindparam("text"), hash=sa.bindparam("seal"))
     )
     behind, previous = -(2**63), chain.NOTHING
+    latest = furthest_back = 0
     while True:
         statement = sa.select(_ENTRIES).where(columns.seq > behind).order_by(columns.seq)
         rows = connection.execute(statement.limit(_BATCH)).all()
@@ -76,8 +79,20 @@ def _chain(connection: sa.Connection) -> None:
             values["metadata"] = chain.canonical_json(json.loads(row.metadata))
             previous = chain.hash_of(previous, chain.Draft(**values))
             changes.append({"number": row.seq, "text": values["metadata"], "seal": previous})
+            latest = max(latest, row.timestamp)
+            furthest_back = max(furthest_back, latest - row.timestamp)
         if changes:
             connection.execute(change, changes)
+            behind = rows[-1].seq
         if len(rows) < _BATCH:
-            return
-        behind = rows[-1].seq
+            break
+    if furthest_back > _SLACK:
+        _note_clock(connection, chain.Head(behind, previous), latest, furthest_back)
+
+
+def _note_clock(connection: sa.Connection, head: chain.Head, at: int, back: int) -> None:
+    """Say that times are out of order, as the server does from now on where they are."""
+    text = chain.canonical_json({"seconds": back // 1_000_000})
+    note = chain.Draft(head.seq + 1, at, None, None, "clock.set_back", "clock", "server", text)
+    values = {**vars(note), "hash": chain.hash_of(head.hash, note)}
+    connection.execute(sa.insert(_ENTRIES), values)
