@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
 from chatserver_sdk.engine.auditing import Retention
+from chatserver_sdk.engine.failed_keys import FailedKeys
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
@@ -27,6 +28,7 @@ class Services:
     chat: ChatService
     platform: PlatformService
     retention: Retention
+    failed_keys: FailedKeys
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
@@ -40,6 +42,7 @@ class Services:
             ChatService(store, catalogue, resume_window=settings.resume_window),
             PlatformService(store, catalogue),
             Retention(store, settings.audit_retention_days),
+            FailedKeys(store),
         )
 
     async def principal(self, headers: Headers) -> Principal:

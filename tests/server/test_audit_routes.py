@@ -267,3 +267,20 @@ def test_retentions_that_cannot_be(days: int) -> None:
     """A sentence with the bounds."""
     with pytest.raises(ConfigurationError, match="audit_retention_days must be 1 to 36525"):
         Settings(audit_retention_days=days)
+
+
+def test_failed_authentications_are_summed(tmp_path: Path) -> None:
+    """From before FastAPI and behind it, with the caller's address; no key is written."""
+    db = str(tmp_path / "store.db")
+    with serving(db=db) as api:
+        stranger = Api(api.base_url, "csk_wrong")
+        for _ in range(3):
+            check_refusal(stranger.get(AUDIT), 401)
+            check_refusal(stranger.ask("x"), 401)
+        stranger.close()
+    with serving(db=db) as api:
+        entries = api.get(AUDIT, action="auth.failed").json()["entries"]
+
+    assert [(entry["resource_id"], entry["metadata"]) for entry in entries] == [
+        ("127.0.0.1", {"count": 6})
+    ]
