@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from . import _arguments as arguments
     from ._transport import tracing
+    from ._transport.body import ByteBody
     from .models import AuditHead, AuditVerification, UserDeletion
 else:
     arguments = Later("chatserver_sdk._arguments")
@@ -102,17 +103,23 @@ class Records:
             options=options,
             subject=tracing.Subject(_EXPORT),
         )
-        count = 0
         try:
-            with body.trace, _opened(file) as target:
-                for chunk in body.iter_bytes():
-                    body.note_event()
-                    target.write(chunk)
-                    count += len(chunk)
+            with body.trace:
+                count = _save(body, file)
         finally:
             body.close()
         body.trace.end()
         return count
+
+
+def _save(body: ByteBody, file: str | os.PathLike[str] | IO[bytes]) -> int:
+    count = 0
+    with _opened(file) as target:
+        for chunk in body.iter_bytes():
+            body.note_event()
+            target.write(chunk)
+            count += len(chunk)
+    return count
 
 
 @contextmanager

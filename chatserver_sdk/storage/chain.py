@@ -95,7 +95,7 @@ def canonical_form(previous: str, entry: Written, seq: int | None = None) -> byt
     Raises TypeError and ValueError for values that no entry has.
     """
     # The stored text of the metadata stands there as it is: it was canonical when it was written,
-    # and any change of it shows.
+    # and any change of it shows. join() refuses what is no text.
     return (
         f'{{"action":{encode_basestring(entry.action)},"metadata":{"".join((entry.metadata,))},'
         f'"org_id":{_text(entry.org_id)},"previous":"{previous}",'

@@ -14,7 +14,7 @@ from store_records import NOW, SECOND, Db
 
 from chatserver_sdk.engine import auditing
 from chatserver_sdk.models import AuditVerification
-from chatserver_sdk.storage import Conflict, audit, chain, tables
+from chatserver_sdk.storage import Conflict, audit, chain, retention, tables
 from chatserver_sdk.storage.chain import Draft, Head
 
 NAMES = st.none() | st.text(st.characters(codec="utf-8"), max_size=8)
@@ -155,8 +155,6 @@ def test_metadata_is_given_back(db: Db) -> None:
 
 def test_offsets_and_places_after_trimming(db: Db) -> None:
     """Whatever was trimmed, pages by offset and by place are parts of the whole."""
-    from chatserver_sdk.storage import retention
-
     for number in range(9):
         db.write(add, now=NOW + number * SECOND)
     db.write(retention.trim, NOW + 4 * SECOND, by=None, now=NOW, most=100)

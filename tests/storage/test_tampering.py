@@ -15,6 +15,7 @@ from chatserver_sdk.engine import auditing
 from chatserver_sdk.models import AuditVerification
 from chatserver_sdk.storage import Conflict, audit, retention
 from chatserver_sdk.storage.chain import NOTHING, Head
+from chatserver_sdk.storage.verification import Walk, step
 
 COLUMNS = "seq timestamp user_id org_id action resource resource_id metadata hash".split()
 TEXTS = COLUMNS[2:]
@@ -337,8 +338,6 @@ def test_trimming_everything(db: Db) -> None:
 
 def test_a_log_that_is_trimmed_meanwhile_is_whole(db: Db) -> None:
     """The walk begins anew behind the checkpoint that was left under its feet."""
-    from chatserver_sdk.storage.verification import Walk, step
-
     log = Log(db)
     walk = Walk(log.head)
     db.read(step, walk, 2)

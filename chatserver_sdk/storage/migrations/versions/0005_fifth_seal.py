@@ -75,10 +75,9 @@ def _chain(connection: sa.Connection) -> None:
         rows = connection.execute(statement.limit(_BATCH)).all()
         changes: list[dict[str, Any]] = []
         for row in rows:
-            values = {name: getattr(row, name) for name in chain.Draft.__dataclass_fields__}
-            values["metadata"] = chain.canonical_json(json.loads(row.metadata))
-            previous = chain.hash_of(previous, chain.Draft(**values))
-            changes.append({"number": row.seq, "text": values["metadata"], "seal": previous})
+            entry = _canonical(row)
+            previous = chain.hash_of(previous, entry)
+            changes.append({"number": entry.seq, "text": entry.metadata, "seal": previous})
             latest = max(latest, row.timestamp)
             furthest_back = max(furthest_back, latest - row.timestamp)
         if changes:
@@ -88,6 +87,12 @@ def _chain(connection: sa.Connection) -> None:
             break
     if furthest_back > _SLACK:
         _note_clock(connection, chain.Head(behind, previous), latest, furthest_back)
+
+
+def _canonical(row: Any) -> chain.Draft:
+    values = {name: getattr(row, name) for name in chain.Draft.__dataclass_fields__}
+    values["metadata"] = chain.canonical_json(json.loads(row.metadata))
+    return chain.Draft(**values)
 
 
 def _note_clock(connection: sa.Connection, head: chain.Head, at: int, back: int) -> None:
