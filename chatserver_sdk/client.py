@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import models
 from ._completions import Completions
+from ._records import Records
 from ._transport import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT,
@@ -54,7 +55,7 @@ _ONE_SESSION = f"{_SESSIONS}/{{session_id}}"
 _ONE_ADMIN = f"{_ADMINS}/{{email}}"
 
 
-class ChatServerClient(Completions):
+class ChatServerClient(Completions, Records):
     """A client of one chat server; also of any other server that speaks OpenAI's protocol.
 
     Use it as a context manager, or close it. It may be shared by threads.
@@ -227,12 +228,40 @@ class ChatServerClient(Completions):
         )
 
     def get_audit_log(
-        self, limit: int = 50, offset: int = 0, **options: Unpack[CallOptions]
+        self,
+        limit: int = 50,
+        offset: int = 0,
+        *,
+        action: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        resource: str | None = None,
+        resource_id: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        after: int | str | None = None,
+        **options: Unpack[CallOptions],
     ) -> AuditLogResponse:
-        """A page of the audit log, newest first; limit is 1 to 200. For administrators."""
+        """A page of the audit log, newest first; limit is 1 to 200. For administrators.
+
+        The filters are those of iter_audit_log; servers that do not know them leave them out.
+        after: an entry's id; only what came after it, oldest first and whatever offset is. The
+        last one's id is the next `after`; "0" begins with the oldest.
+        """
+        times = arguments.moment(since, "since"), arguments.moment(until, "until")
+        given = {
+            "action": action,
+            "user_id": user_id,
+            "org_id": org_id,
+            "resource": resource,
+            "resource_id": resource_id,
+            "after": str(after) if isinstance(after, int) else after,
+        }
         query = {
             "limit": arguments.integer(limit, "limit"),
             "offset": arguments.integer(offset, "offset"),
+            **{name: time and time.isoformat() for name, time in zip(("since", "until"), times)},
+            **{name: arguments.optional_identifier(given[name], name) for name in given},
         }
         read = models.AuditLogResponse.from_decoded
         return self._transport.ask(read, "GET", _AUDIT, query=query, options=options)

@@ -129,6 +129,7 @@ class Transport:
         method: str,
         path: str,
         *,
+        query: Mapping[str, Any] | None = None,
         body: Model | None = None,
         headers: Mapping[str, str] | None = None,
         options: CallOptions | None = None,
@@ -142,7 +143,9 @@ class Transport:
         trace: of the stream that this one continues; whoever reads the body ends it.
         """
         settings = self._settings(options)
-        call = calls.Call.of(settings, method, path, body=body, headers=headers, is_stream=True)
+        call = calls.Call.of(
+            settings, method, path, query=query, body=body, headers=headers, is_stream=True
+        )
         call = replace(call, begun_at=begun_at or call.begun_at, interrupt=interrupt)
         told = trace or tracing.begin(call, subject)
         with told if trace is None else told.going_on(call):

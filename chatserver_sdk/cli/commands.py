@@ -9,6 +9,8 @@ import click
 
 from chatserver_sdk._version import __version__
 
+from .audit import audit
+
 # What a shell reports of a command that Ctrl-C has ended.
 _INTERRUPTED = 130
 
@@ -31,6 +33,9 @@ class Aliases(click.ParamType[tuple[str, str]]):
 @click.version_option(__version__, prog_name="chatserver")
 def chatserver() -> None:
     """Run a chat server, try one out, administer one."""
+
+
+chatserver.add_command(audit)
 
 
 @chatserver.command()

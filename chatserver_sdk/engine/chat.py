@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -11,7 +12,6 @@ from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     ChatMessageRecord,
-    ChatSessionDetailResponse,
     ChatSessionListResponse,
     Message,
     Principal,
@@ -31,7 +31,8 @@ from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, chec
 from . import clock, lists, replay
 from .asking import Asked, again, plan, resolve
 from .catalogue import Catalogue
-from .errors import Forbidden, Gone, ShuttingDown
+from .errors import Gone, ShuttingDown
+from .histories import Histories
 from .idempotency import IdempotencyKeys, in_progress
 from .outcome import Outcome, answer_of, count, end_of
 from .shelf import Shelf
@@ -50,7 +51,7 @@ _KEYS_A_SWEEP = 1000
 _PATIENCE = 5.0
 
 
-class ChatService:
+class ChatService(Histories):
     """Sessions and turns over one store. `close` it inside the loop it was used in."""
 
     def __init__(
@@ -77,6 +78,7 @@ class ChatService:
     async def start(self) -> None:
         """Settle what a process that died has left behind."""
         await self._store.write(turns.interrupt_running, clock.now())
+        await self._purge()
         await self._sweep()
 
     async def ask(
@@ -169,9 +171,12 @@ class ChatService:
         if turn is None:
             if self._shelf.asker_of_gone(turn_id) == principal.id:
                 raise replay.too_late(turn_id)
-            return self._shelf.put(await replay.get_turn(self._store, turn_id, principal))
+            turn = self._shelf.put(await replay.get_turn(self._store, turn_id, principal))
         if not turn.may_be_read_by(principal):
             raise replay.not_found(turn_id)
+        if turn.principal_id != principal.id:
+            about = (turn.session_id, turn.user_id)
+            await self._note_reading(principal, *about, turn_id=turn.id)
         return turn
 
     async def list_sessions(
@@ -194,13 +199,6 @@ class ChatService:
         """
         self._check_may_read(principal, user_id)
         return await lists.sessions_from(self._store, user_id, cursor, page_size)
-
-    async def get_session(
-        self, principal: Principal, session_id: str, user_id: str
-    ) -> ChatSessionDetailResponse:
-        """A user's session with its transcript. Raises NotFound, also for somebody else's."""
-        self._check_may_read(principal, user_id)
-        return await self._store.read(sessions.get_session, session_id, user_id)
 
     def interrupt(self) -> None:
         """Stop every turn; each is stored as far as it came."""
@@ -234,10 +232,6 @@ class ChatService:
         storing = [task for turn, task in self._tasks.items() if turn.is_ending]
         await asyncio.gather(*storing, return_exceptions=True)
 
-    def _check_may_read(self, principal: Principal, user_id: str) -> None:
-        if not principal.may_act_for(user_id):
-            raise Forbidden("this API key may not read another user's history", "wrong_user")
-
     async def _check_nobodys(self, session_id: str) -> None:
         # To continue a recorded session is to act for its user, and the request names none.
         if await self._store.read(sessions.find_session, session_id) is not None:
@@ -249,6 +243,15 @@ class ChatService:
         # Stopped before it could begin: whoever asked still waits for an answer.
         if not begun.done():
             begun.set_exception(_shutting_down())
+
+    async def _end_turns(self, wanted: Callable[[Turn], bool]) -> None:
+        running = [task for turn, task in self._tasks.items() if wanted(turn)]
+        for turn in list(filter(wanted, self._tasks)):
+            self._stop(turn)
+        if running:
+            # An agent that does not stop is left behind, as at the end of a server.
+            await asyncio.wait(running, timeout=self._patience)
+        self._shelf.forget(wanted)
 
     def _stop(self, turn: Turn) -> None:
         # Once the agent is done, the storing of what it said is not to be torn apart.

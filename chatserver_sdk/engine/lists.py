@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 
 from chatserver_sdk.models import AuditLogResponse, ChatSessionListResponse
 from chatserver_sdk.storage import Store, audit, sessions
 
 from .cursors import decode_cursor, encode_cursor
+from .errors import InvalidRequest
 
 _SESSIONS = "sessions"
 _AUDIT = "audit"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -51,3 +54,10 @@ async def audit_from(
     if len(found) > limit:
         answer.next_cursor = encode_cursor(_AUDIT, chosen, [int(shown[-1].id)])
     return answer
+
+
+def entry_number(text: str) -> int:
+    """The number in an entry's id; 0 stands in front of all. Raises InvalidRequest."""
+    if not _NUMBER.fullmatch(text):
+        raise InvalidRequest("after must be the id of an entry, or 0", "invalid_value", "after")
+    return int(text)

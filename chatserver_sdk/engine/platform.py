@@ -9,7 +9,9 @@ from chatserver_sdk.models import (
     AdminListResponse,
     AdminRequest,
     AdminResponse,
+    AuditHead,
     AuditLogResponse,
+    AuditVerification,
     PlatformStats,
     Principal,
     SystemHealth,
@@ -17,7 +19,7 @@ from chatserver_sdk.models import (
 from chatserver_sdk.storage import Store, admins, audit, idempotency, statistics
 from chatserver_sdk.storage.idempotency import Key
 
-from . import clock, lists
+from . import auditing, clock, lists
 from .catalogue import Catalogue
 from .errors import InvalidRequest
 from .tally import Tally
@@ -99,3 +101,23 @@ class PlatformService:
         """The audit log behind a cursor (empty: all), newest first; no entry is lost or repeated
         where others are written meanwhile. Raises InvalidRequest for what is no cursor of it."""
         return await lists.audit_from(self._store, filters, cursor, limit)
+
+    async def audit_log_after(
+        self, limit: int, after: str, filters: audit.AuditFilters = audit.AuditFilters()
+    ) -> AuditLogResponse:
+        """What came after the entry with this id (0: all), oldest first; the id of the last one
+        goes on from there. Raises InvalidRequest for what is no entry's id."""
+        number = lists.entry_number(after)
+        entries = await self._store.read(audit.list_after, number, limit=limit, filters=filters)
+        return AuditLogResponse(entries, len(entries), limit, 0)
+
+    async def audit_head(self) -> AuditHead:
+        """The last entry's number and hash, to be kept elsewhere."""
+        return await auditing.get_head(self._store)
+
+    async def verify_audit_log(self, head: str | None = None) -> AuditVerification:
+        """Whether the log is as it was written, and fits a head that was kept elsewhere.
+
+        Raises InvalidRequest for what is no head.
+        """
+        return await auditing.verify(self._store, auditing.read_head(head))

@@ -46,6 +46,11 @@ class Shelf:
         """The turn, if it is still in memory."""
         return self._turns.get(turn_id)
 
+    def forget(self, wanted: Callable[[Turn], bool]) -> None:
+        """Let these turns go now, also those that are being read."""
+        for turn in list(filter(wanted, self._turns.values())):
+            self._drop(turn)
+
     def asker_of_gone(self, turn_id: str) -> str | None:
         """Who had asked a turn that was let go and stands in no store; None: nothing is known."""
         now = asyncio.get_running_loop().time()

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
         AdminRequest as AdminRequest,
         AdminResponse as AdminResponse,
         AuditEntry as AuditEntry,
+        AuditFault as AuditFault,
+        AuditHead as AuditHead,
         AuditLogResponse as AuditLogResponse,
+        AuditVerification as AuditVerification,
         PlatformStats as PlatformStats,
         SystemHealth as SystemHealth,
+        UserDeletion as UserDeletion,
     )
     from .completions import (
         ChatCompletionChoice as ChatCompletionChoice,
@@ -67,8 +71,8 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "_base": "MappingModel Model OpenEnum",
-        "admin": "AdminInfo AdminListResponse AdminRequest AdminResponse AuditEntry AuditLogResponse"
-        " PlatformStats SystemHealth",
+        "admin": "AdminInfo AdminListResponse AdminRequest AdminResponse AuditEntry AuditFault"
+        " AuditHead AuditLogResponse AuditVerification PlatformStats SystemHealth UserDeletion",
         "completions": "ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest"
         " ChatCompletionResponse ChoiceDelta ChoiceLogprobs ChunkChoice Message MessageRole"
         " ModelInfo ModelsResponse TokenLogprob TopLogprob UsageInfo",

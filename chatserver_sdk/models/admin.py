@@ -99,7 +99,8 @@ class AuditEntry(Model):
 
     id: its id. timestamp: an aware time. user_id: who did it. org_id: the organization's label.
     action: what, for example admin.added. resource, resource_id: to which kind of thing, and
-    which one. metadata: particulars.
+    which one. metadata: particulars. hash: of the entry and all before it, on servers that chain
+    their log.
     """
 
     id: str
@@ -110,11 +111,12 @@ class AuditEntry(Model):
     resource: str | None = None
     resource_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    hash: str | None = omitted()
 
 
 @dataclass
 class AuditLogResponse(Model):
-    """A page of the audit log, newest first.
+    """A page of the audit log, newest first; with `after`, oldest first.
 
     entries: the page. count: how long it is, not a total. limit, offset: as asked. next_cursor:
     what gives the next page, where a cursor was sent.
@@ -125,3 +127,56 @@ class AuditLogResponse(Model):
     limit: int = 50
     offset: int = 0
     next_cursor: str | None = omitted()
+
+
+@dataclass
+class AuditHead(Model):
+    """The last entry of the audit log, which stands for all before it; keep it elsewhere.
+
+    head: what verify_audit_log takes, `number:hash`. seq: the entry's number; 0 is an empty log.
+    hash: its hash.
+    """
+
+    head: str
+    seq: int = 0
+    hash: str = ""
+
+
+@dataclass
+class AuditFault(MappingModel):
+    """What is wrong with the audit log.
+
+    seq: the number of the entry. reason: changed, missing, unexpected, reordered, truncated,
+    rewritten (it is not the one that a head kept elsewhere stands for), trimmed (that head is too
+    old to prove anything) or checkpoint. detail: a sentence.
+    """
+
+    seq: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass
+class AuditVerification(Model):
+    """What walking the audit log from end to end has shown.
+
+    ok: every entry is as it was written. entries: how many were found good, up to the first bad
+    one. head: the last of them, as `number:hash`. first_bad: what is wrong, where something is.
+    """
+
+    ok: bool
+    entries: int = 0
+    head: str = ""
+    first_bad: AuditFault | None = None
+
+
+@dataclass
+class UserDeletion(MappingModel):
+    """What was deleted of a user.
+
+    user_id: whose. sessions, messages: how many there were.
+    """
+
+    user_id: str
+    sessions: int = 0
+    messages: int = 0

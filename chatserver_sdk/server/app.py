@@ -20,6 +20,7 @@ from chatserver_sdk._ids import new_id
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
+from chatserver_sdk.engine import Unauthenticated
 from chatserver_sdk.storage import Store, StoreUnavailable
 
 from .bodies import limited
@@ -72,7 +73,7 @@ class ChatServerApp:
             limit = self.services.settings.max_body_bytes
             await self._route(scope)(scope, limited(receive, limit), answer.send)
         except (RequestRefused, *REFUSALS) as exc:
-            _note(exc)
+            _note(exc, self.services, scope)
             await response_for(exc)(scope, receive, answer.send)
         except asyncio.CancelledError:
             # The server ends and waits no longer; uvicorn would log this as a failure of ours.
@@ -123,7 +124,8 @@ def _fastapi(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.chat.start()
-        yield
+        async with services.retention.running(), services.failed_keys.running():
+            yield
         await services.chat.close()
 
     app = FastAPI(
@@ -145,14 +147,17 @@ def _fastapi(services: Services) -> FastAPI:
     return app
 
 
-def _note(exc: Exception) -> None:
-    """Tell the operator of what is nobody's fault but the database's."""
+def _note(exc: Exception, services: Services, scope: Scope) -> None:
+    """Tell the operator of what is the database's fault, and the audit log who had no key."""
+    if isinstance(exc, Unauthenticated):
+        services.failed_keys.note((scope.get("client") or ("",))[0])
     if isinstance(exc, StoreUnavailable):
         _log.error("a request could not be carried out: %s", exc)
 
 
-def _refusal(_: Request, exc: Exception) -> Response:
-    _note(exc)
+# Not in a thread of its own, as FastAPI would: what is noted belongs to the loop.
+async def _refusal(request: Request, exc: Exception) -> Response:
+    _note(exc, request.app.state.services, request.scope)
     return response_for(exc)
 
 

@@ -9,6 +9,8 @@ from starlette.datastructures import Headers
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
+from chatserver_sdk.engine.auditing import Retention
+from chatserver_sdk.engine.failed_keys import FailedKeys
 from chatserver_sdk.engine.tally import Tally
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
@@ -26,6 +28,8 @@ class Services:
     keys: KeyRing
     chat: ChatService
     platform: PlatformService
+    retention: Retention
+    failed_keys: FailedKeys
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
@@ -39,6 +43,8 @@ class Services:
             KeyRing(store, dev=settings.dev),
             ChatService(store, catalogue, tally, resume_window=settings.resume_window),
             PlatformService(store, catalogue, tally),
+            Retention(store, settings.audit_retention_days),
+            FailedKeys(store),
         )
 
     async def principal(self, headers: Headers) -> Principal:

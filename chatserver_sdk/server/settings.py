@@ -13,6 +13,9 @@ from chatserver_sdk.exceptions import ConfigurationError
 
 MEMORY = ":memory:"
 
+# A hundred years.
+_LONGEST_RETENTION = 36_525
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,6 +26,7 @@ class Settings:
     resume_window: seconds in which the readers of an answer that is nobody's history may come
     back; then it is stopped and forgotten. Answers with a history can be read again any time.
     grace: seconds that running answers are given when the server stops.
+    audit_retention_days: older entries of the audit log are trimmed; None keeps all.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -37,12 +41,18 @@ class Settings:
     max_body_bytes: int = 16 * 2**20
     resume_window: float = 60.0
     grace: float = 5.0
+    audit_retention_days: int | None = None
 
     def __post_init__(self) -> None:
         if self.dev and not is_loopback(self.host):
             raise ConfigurationError(
                 f"development mode takes any key, so it listens on loopback only, not on"
                 f" {self.host}"
+            )
+        days = self.audit_retention_days
+        if days is not None and not 1 <= days <= _LONGEST_RETENTION:
+            raise ConfigurationError(
+                f"audit_retention_days must be 1 to {_LONGEST_RETENTION}, not {days}"
             )
         key = self.bootstrap_key
         if key is not None and (not key.isascii() or not key.isprintable() or " " in key):

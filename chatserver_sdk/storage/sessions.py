@@ -100,6 +100,15 @@ def get_session(connection: Connection, session_id: str, user_id: str) -> ChatSe
     return ChatSessionDetailResponse(session, [_record(row) for row in rows])
 
 
+def list_records(
+    connection: Connection, session_id: str, behind: int, *, below: int, most: int
+) -> list[ChatMessageRecord]:
+    """The transcript between two places, the first ones of it, oldest first."""
+    places = (messages.c.message_index > behind, messages.c.message_index < below)
+    statement = _TRANSCRIPT.where(*places).limit(most)
+    return [_record(row) for row in connection.execute(statement, {"session_id": session_id})]
+
+
 def list_from(
     connection: Connection, user_id: str, behind: tuple[datetime, str] | None, *, most: int
 ) -> list[ChatSessionSummary]:

@@ -60,10 +60,12 @@ def platform_stats(connection: Connection, now: datetime) -> PlatformStats:
     today = day_of(now)
     ever = connection.execute(select(*_SUMS)).one()
     this_day = connection.execute(select(*_SUMS).where(usage_days.c.day == today)).one()
+    # Who is called "" stands for sessions that are being deleted.
+    known = select(func.count()).select_from(users).where(users.c.id != "")
     seen = users.c.last_seen_at >= now - _ACTIVE_WITHIN
     return PlatformStats(
-        total_users=connection.scalar(select(func.count()).select_from(users)) or 0,
-        active_users=connection.scalar(select(func.count()).select_from(users).where(seen)) or 0,
+        total_users=connection.scalar(known) or 0,
+        active_users=connection.scalar(known.where(seen)) or 0,
         total_organizations=connection.scalar(select(func.count()).select_from(organizations)) or 0,
         total_requests=int(ever.requests),
         requests_today=int(this_day.requests),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -21,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from .chain import canonical_json
+
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -36,14 +39,32 @@ class Timestamp(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        return None if value is None else (value - EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any, dialect: Any) -> datetime | None:
         return None if value is None else EPOCH + value * _MICROSECOND
 
 
+class CanonicalJson(TypeDecorator[Any]):
+    """JSON, kept as text of one form, so that a hash may be taken of it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str:
+        return canonical_json(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return json.loads(value)
+
+
 # A Python None is stored as SQL NULL, not as JSON's null: there is one way to be absent.
 _JSON = JSON(none_as_null=True)
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware time, in microseconds since 1970."""
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def day_of(moment: datetime) -> int:
@@ -162,7 +183,7 @@ idempotency_keys = Table(
     Column("route", String(32), primary_key=True),
     Column("key", String(256), primary_key=True),
     Column("body_hash", String(64), nullable=False),
-    Column("turn_id", String(36)),
+    Column("turn_id", String(36), index=True),
     Column("status", Integer),
     Column("answer", _JSON),
     Column("created_at", Timestamp, nullable=False, index=True),
@@ -215,7 +236,9 @@ audit_entries = Table(
     Column("action", String(64), nullable=False),
     Column("resource", String(64)),
     Column("resource_id", String(256)),
-    Column("metadata", _JSON, nullable=False),
+    Column("metadata", CanonicalJson, nullable=False),
+    # Of this entry and, by way of the one in front, of all before it; see chain.py.
+    Column("hash", String(64), nullable=False),
     # What the log is filtered by, each in the log's own order.
     Index("ix_audit_entries_user", "user_id", "seq"),
     Index("ix_audit_entries_org", "org_id", "seq"),
@@ -223,6 +246,16 @@ audit_entries = Table(
     Index("ix_audit_entries_resource", "resource", "seq"),
     Index("ix_audit_entries_resource_id", "resource_id", "seq"),
     Index("ix_audit_entries_timestamp", "timestamp", "seq"),
+)
+
+# Where the log begins since its old end was trimmed: behind this entry. One row, or none.
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("timestamp", Timestamp, nullable=False),
 )
 
 # Figures of a UTC day (days since 1970), added to as turns end, stored ones and others alike.

@@ -97,8 +97,8 @@ def test_sessions_while_others_change(
 
 def fill(db: Path, numbers: range) -> None:
     """Audit entries of an action of their own, written beside the server."""
-    rows = ", ".join(f"({n}, {n * 10**6}, '{{}}', 'test.{n % 2}', 'ada')" for n in numbers)
-    columns = "seq, timestamp, metadata, action, user_id"
+    rows = ", ".join(f"({n}, {n * 10**6}, '{{}}', '', 'test.{n % 2}', 'ada')" for n in numbers)
+    columns = "seq, timestamp, metadata, hash, action, user_id"
     run_sql(db, f"INSERT INTO audit_entries ({columns}) VALUES {rows}")
 
 

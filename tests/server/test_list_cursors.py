@@ -145,8 +145,8 @@ def fill(db: str, count: int, begin: int = 100, **fields: str) -> None:
     run_sql(
         db,
         *(
-            f"INSERT INTO audit_entries (seq, timestamp, metadata, {names})"
-            f" VALUES ({number}, {number * 10**6}, '{{}}', {values})"
+            f"INSERT INTO audit_entries (seq, timestamp, metadata, hash, {names})"
+            f" VALUES ({number}, {number * 10**6}, '{{}}', '', {values})"
             for number in range(begin, begin + count)
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,30 @@ import chatserver_sdk.storage
 from chatserver_sdk.storage import admins, audit, sessions
 from chatserver_sdk.storage.audit import AuditFilters
 
+CHOICES: dict[str, Any] = {
+    "since": NOW,
+    "until": NOW,
+    "action": "admin.added",
+    "user_id": "ada",
+    "org_id": "acme",
+    "resource": "admin",
+    "resource_id": "x",
+}
 FILTERS: list[AuditFilters] = [
-    AuditFilters(),
-    AuditFilters(since=NOW),
-    AuditFilters(until=NOW),
-    AuditFilters(since=NOW, until=NOW),
-    AuditFilters(action="admin.added"),
+    AuditFilters(**{name: CHOICES[name] for name in names})
+    for count in range(len(CHOICES) + 1)
+    for names in combinations(CHOICES, count)
+] + [
     AuditFilters(action="admin.*"),
     AuditFilters(action="*.added"),
-    AuditFilters(user_id="ada"),
-    AuditFilters(org_id="acme"),
-    AuditFilters(resource="admin"),
-    AuditFilters(resource_id="x"),
+    AuditFilters(action="none.*"),
+    AuditFilters(action="admin.*", user_id="ada"),
+    AuditFilters(action="admin.*", since=NOW),
     AuditFilters(NOW, NOW, "admin.*", "ada", "acme", "admin", "x"),
 ]
 LISTS: list[Any] = [
     (admins.list_admins, {}),
+    (sessions.list_records, {"session_id": new_id(), "behind": 3, "below": 90, "most": 10}),
     (sessions.list_messages, {"session_id": new_id()}),
     (sessions.list_messages, {"session_id": new_id(), "last": 10}),
     (sessions.list_messages, {"session_id": new_id(), "turn_id": new_id()}),
@@ -45,6 +54,8 @@ LISTS: list[Any] = [
     *((audit.list_entries, {"limit": 9, "filters": filters}) for filters in FILTERS),
     *((audit.list_entries, {"limit": 9, "offset": 9, "filters": f}) for f in FILTERS),
     *((audit.list_entries, {"limit": 9, "below": 7, "filters": f}) for f in FILTERS),
+    *((audit.list_after, {"after": 7, "limit": 9, "filters": f}) for f in FILTERS),
+    (audit.get_head, {}),
 ]
 
 
@@ -62,14 +73,20 @@ def plans_of(connection: Connection, verb: Any, arguments: dict[str, Any]) -> li
     return lines
 
 
-@pytest.mark.parametrize(
-    ("verb", "arguments"), LISTS, ids=lambda value: getattr(value, "__name__", "")
-)
-def test_no_list_reads_a_whole_table(sqlite_db: Db, verb: Any, arguments: dict[str, Any]) -> None:
-    """Each step of each list's plan is a search."""
-    lines = sqlite_db.write(plans_of, verb, arguments)
+def test_no_list_reads_a_whole_table() -> None:
+    """Each step of each list's plan is a search, whatever is asked for together."""
+    db = Db.open(":memory:")
+    for action in ("admin.added", "admin.removed", "x"):
+        db.write(audit.record, action, by="ada", now=NOW, resource="admin", resource_id="x")
 
-    assert lines and not [line for line in lines if line.startswith("SCAN")]
+    plans = [(arguments, db.write(plans_of, verb, arguments)) for verb, arguments in LISTS]
+    db.close()
+
+    assert all(lines for _, lines in plans)
+    scans = [
+        (arguments, line) for arguments, lines in plans for line in lines if line.startswith("SCAN")
+    ]
+    assert scans == []
 
 
 def test_no_list_is_left_out() -> None:
@@ -112,9 +129,12 @@ def test_an_older_database_gets_its_indexes(tmp_path: Path) -> None:
 
 def to_first_revision(connection: Connection) -> int:
     """Take away what later steps have made."""
-    made = "SELECT name FROM sqlite_master WHERE type = 'index' AND (name LIKE 'ix_audit%'"
-    for name in connection.execute(text(f"{made} OR name = 'ix_sessions_opened')")).scalars().all():
+    for name in ("idempotency_keys", "audit_checkpoints"):
+        connection.execute(text(f"DROP TABLE {name}"))
+    connection.execute(text("DROP INDEX ix_sessions_opened"))
+    made = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_audit%'"
+    for name in connection.execute(text(made)).scalars().all():
         connection.execute(text(f"DROP INDEX {name}"))
     connection.execute(text("DROP INDEX ix_admins_created"))
-    connection.execute(text("DROP TABLE idempotency_keys"))
+    connection.execute(text("ALTER TABLE audit_entries DROP COLUMN hash"))
     return connection.execute(text("UPDATE alembic_version SET version_num = '0001'")).rowcount

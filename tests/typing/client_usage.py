@@ -172,7 +172,12 @@ def administration(client: ChatServerClient) -> None:
     assert_type(client.get_platform_stats().system_health, SystemHealth)
     assert_type(client.get_platform_stats().total_users, int)
     assert_type(client.get_audit_log(limit=20).entries, list[AuditEntry])
+    assert_type(client.get_audit_log(action="admin.*", after="7").entries, list[AuditEntry])
+    assert_type(client.verify_audit_log(client.get_audit_head()).ok, bool)
+    assert_type(client.delete_user("u1").messages, int)
+    assert_type(client.export_session("s1", "chat.md", user_id="u1", format="markdown"), int)
     assert_type(client.list_models().data, list[ModelInfo])
+    client.export_session("s1", "chat.md", user_id="u1", format="pdf")  # type: ignore[arg-type]
 
 
 def failures(client: ChatServerClient) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 
 from chatserver_sdk.models import ChatSessionDetailResponse, ChatSessionListResponse
 
@@ -44,3 +45,22 @@ async def get_session(
     """A session with its transcript. 404 for another user's as well."""
     found = await server.chat.get_session(principal, session_id.lower(), user_id)
     return json_response(200, found.to_dict())
+
+
+@router.get(
+    "/{session_id}/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/jsonl": {}, "text/markdown": {}}}},
+)
+async def export_session(
+    server: Server,
+    principal: Anybody,
+    session_id: str,
+    user_id: UserId,
+    format: Literal["jsonl", "markdown"] = "jsonl",
+) -> Response:
+    """The transcript as a file. jsonl: the session on the first line, then a message a line, each
+    with its `type`; markdown: to be read. 404 for another user's session as well."""
+    export = await server.chat.export_session(principal, session_id.lower(), user_id, format)
+    headers = {"Content-Disposition": f'attachment; filename="{export.name}"'}
+    return StreamingResponse(export.chunks, 200, headers, export.media_type)
