@@ -41,7 +41,7 @@ class Store:
 
         Raises what the verb refuses with, and StoreUnavailable when the database fails.
         """
-        return await asyncio.wrap_future(self._writer.submit(_bound(verb, args, kwargs)))
+        return await self._writer.carry_out(_bound(verb, args, kwargs))
 
     async def read(
         self, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
@@ -50,7 +50,7 @@ class Store:
         work = _bound(verb, args, kwargs)
         if self._reading is None:
             # A database in memory is one connection's own: its writer reads as well.
-            return await asyncio.wrap_future(self._writer.submit(work))
+            return await self._writer.carry_out(work)
         try:
             reading = self._readers.submit(self._read, work)
         except RuntimeError as exc:

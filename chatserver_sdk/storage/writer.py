@@ -5,10 +5,12 @@ A commit costs a disk flush; a flush for fifty turns costs the same as for one.
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -21,9 +23,41 @@ R = TypeVar("R")
 _LARGEST_BATCH = 512
 
 
+class _Waiting:
+    """Where a coroutine waits: a job's future whose outcome is told with those of its batch.
+
+    To wake an event loop costs a system call, and the loop takes the interpreter away from the
+    writer; once for a batch is enough.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self._result: Any = None
+        self._exception: Exception | None = None
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return not self.future.cancelled()
+
+    def set_result(self, result: Any) -> None:
+        self._result = result
+
+    def set_exception(self, exception: Exception) -> None:
+        self._exception = exception
+
+    def settle(self) -> None:
+        """Tell the outcome; in the loop's own thread."""
+        if self.future.cancelled():
+            return
+        if self._exception is None:
+            self.future.set_result(self._result)
+        else:
+            self.future.set_exception(self._exception)
+
+
 class _Job(NamedTuple):
     work: Callable[[Connection], Any]
-    future: Future[Any]
+    future: Future[Any] | _Waiting
 
 
 class _Failure(NamedTuple):
@@ -45,11 +79,21 @@ class Writer:
     def submit(self, work: Callable[[Connection], R]) -> Future[R]:
         """Have work done inside a transaction; the future resolves when it is on disk."""
         future: Future[R] = Future()
+        self._put(_Job(work, future))
+        return future
+
+    async def carry_out(self, work: Callable[[Connection], R]) -> R:
+        """What submit() promises, for a coroutine."""
+        waiting = _Waiting()
+        self._put(_Job(work, waiting))
+        result: R = await waiting.future
+        return result
+
+    def _put(self, job: _Job) -> None:
         with self._closing:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
-            self._jobs.put(_Job(work, future))
-        return future
+            self._jobs.put(job)
 
     def close(self) -> None:
         """Finish what was submitted, then stop."""
@@ -63,6 +107,7 @@ class Writer:
         while True:
             batch, is_last = self._take()
             self._commit(batch)
+            _wake(batch)
             if is_last:
                 return
 
@@ -129,6 +174,23 @@ def _attempt(job: _Job, connection: Connection) -> tuple[Any, Refused | None]:
     except Refused as refusal:
         # Nothing was written, so the rest of the batch can stand.
         return None, refusal
+
+
+def _wake(batch: list[_Job]) -> None:
+    """Have the event loops of a batch tell its outcomes."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for job in batch:
+        if isinstance(job.future, _Waiting):
+            loops.setdefault(job.future.loop, []).append(job.future)
+    for loop, waiting in loops.items():
+        # A loop that was closed meanwhile has nobody who could still wait.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, waiting)
+
+
+def _settle(waiting: list[_Waiting]) -> None:
+    for each in waiting:
+        each.settle()
 
 
 def _refuse(jobs: list[_Job], exc: Exception) -> None:
