@@ -131,18 +131,19 @@ class Prepared:
             getattr(column, "name", None) or f"_{place}" for place, column in enumerate(columns)
         ]
         named: Any = namedtuple("Row", names)  # type: ignore[misc]
-        processes: list[Any] = [
-            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
+        processes = [
+            (place, process)
+            for place, column in enumerate(columns)
+            if (process := column.type.dialect_impl(dialect).result_processor(dialect, None))
         ]
-        if not any(processes):
-            return named._make
 
         def read(row: Sequence[Any]) -> Any:
-            return named._make(
-                process(value) if process else value for process, value in zip(processes, row)
-            )
+            values = list(row)
+            for place, process in processes:
+                values[place] = process(values[place])
+            return named._make(values)
 
-        return read
+        return read if processes else named._make
 
 
 def _bind(name: str, bind: Any, dialect: Dialect) -> tuple[str, Any, _Process | None]:

@@ -68,9 +68,11 @@ _TRANSCRIPT = (
     .where(messages.c.session_id == bindparam("session_id"), messages.c.kind != "note")
     .order_by(messages.c.message_index)
 )
-_WHOLE = Prepared(_TRANSCRIPT)
+# What agents see of it.
+_SPOKEN = _TRANSCRIPT.with_only_columns(messages.c.role, messages.c.content, messages.c.extra)
+_WHOLE = Prepared(_SPOKEN)
 _END = Prepared(
-    _TRANSCRIPT.order_by(None)
+    _SPOKEN.order_by(None)
     .order_by(messages.c.message_index.desc())
     .limit(bindparam("last", type_=Integer))
 )
@@ -158,7 +160,7 @@ def list_messages(
         rows = _END.rows(connection, session_id=session_id, last=last)
         return [_message(row) for row in reversed(rows)]
     parameters = {"session_id": session_id}
-    wanted = _TRANSCRIPT
+    wanted = _SPOKEN
     if turn_id is not None:
         wanted = wanted.where(messages.c.turn_id == turn_id)
     if without is not None:
@@ -308,6 +310,6 @@ def _record(row: Row[Any]) -> ChatMessageRecord:
     )
 
 
-def _message(row: Row[Any]) -> Message:
+def _message(row: Any) -> Message:
     raw = {"role": row.role, "content": row.content, **(row.extra or {})}
     return Message.from_dict(raw)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -24,6 +25,7 @@ from .errors import Refused, StoreUnavailable, Unstorable
 R = TypeVar("R")
 
 _LARGEST_BATCH = 512
+_LINGER_SECONDS = 0.001
 
 
 Verb = Callable[..., Any]
@@ -61,6 +63,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
+        self._last_size = 0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -98,17 +101,29 @@ class Writer:
                 return
 
     def _take(self) -> tuple[list[_Job], bool]:
-        """Wait for a job; then everything else that waits already."""
+        """Wait for a job; then everything else that waits already, or is about to."""
         batch: list[_Job] = []
         job = self._jobs.get()
+        give_up_at = time.monotonic() + _LINGER_SECONDS
         while job is not None:
             # A caller that has gone away before its work began does not want it any more.
             if _is_wanted(job.future):
                 batch.append(job)
-            if len(batch) >= _LARGEST_BATCH or self._jobs.empty():
-                return batch, False
-            job = self._jobs.get()
-        return batch, True
+            if len(batch) >= _LARGEST_BATCH:
+                break
+            try:
+                job = self._jobs.get(timeout=self._patience(batch, give_up_at))
+            except queue.Empty:
+                break
+        self._last_size = len(batch)
+        return batch, job is None
+
+    def _patience(self, batch: list[_Job], give_up_at: float) -> float:
+        """Seconds to wait for one more job: none, unless most of those are missing who were there
+        last time. They have just been answered; a moment later they come in one batch."""
+        if 2 * len(batch) >= self._last_size:
+            return 0.0
+        return max(0.0, give_up_at - time.monotonic())
 
     def _commit(self, batch: list[_Job]) -> None:
         """Run the jobs in one transaction; where one of them fails, each in one of its own."""

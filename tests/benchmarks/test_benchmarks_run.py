@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 
@@ -37,3 +38,14 @@ def test_our_client_is_measured() -> None:
         server.communicate()
     assert found["connections for ten streams"] == 0
     assert found["typed chunk"] > 0
+
+
+def test_pages_of_the_store_are_measured() -> None:
+    """Each list at each depth, over a small number of rows."""
+    found: dict[str, Any] = dict(measured("storage_pages.py"))
+    assert len(found) == 18 and all(pair["median"] > 0 for pair in found.values())
+
+
+def test_durable_turns_are_measured() -> None:
+    """Our side alone; the other one needs an environment of its own."""
+    assert measured("storage_turns.py", "ours")["turns a second"] > 0
