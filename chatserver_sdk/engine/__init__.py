@@ -14,6 +14,7 @@ from .errors import (
     Unauthenticated as Unauthenticated,
     UnknownModel as UnknownModel,
 )
+from .issuer import KeyIssuer as KeyIssuer
 from .keys import KeyRing as KeyRing, new_key as new_key
 from .platform import PlatformService as PlatformService
 from .turn import Turn as Turn

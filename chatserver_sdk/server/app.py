@@ -25,7 +25,7 @@ from chatserver_sdk.storage import Store, StoreUnavailable
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
 from .openapi import add_completions
-from .routes import catalogue, completions, history, platform, resume
+from .routes import catalogue, completions, history, keys, platform, resume
 from .services import Services
 from .settings import Settings, is_loopback
 
@@ -125,6 +125,7 @@ def _fastapi(services: Services) -> FastAPI:
         await services.chat.start()
         yield
         await services.chat.close()
+        await services.close()
 
     app = FastAPI(
         title="chatserver",
@@ -134,7 +135,7 @@ def _fastapi(services: Services) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    for protocol in (catalogue, history, platform):
+    for protocol in (catalogue, history, platform, keys):
         app.include_router(protocol.router)
     app.add_exception_handler(HTTPException, _http_refusal)
     app.add_exception_handler(RequestValidationError, _validation_refusal)

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from chatserver_sdk.agents import Agent
-from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
+from chatserver_sdk.engine import (
+    Catalogue,
+    ChatService,
+    Forbidden,
+    KeyIssuer,
+    KeyRing,
+    PlatformService,
+)
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
@@ -25,19 +32,26 @@ class Services:
     keys: KeyRing
     chat: ChatService
     platform: PlatformService
+    issuer: KeyIssuer
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
         """The services of a server with these agents."""
         catalogue = Catalogue(agents, settings.aliases)
+        ring = KeyRing(store, dev=settings.dev)
         return cls(
             settings,
             store,
             catalogue,
-            KeyRing(store, dev=settings.dev),
+            ring,
             ChatService(store, catalogue, resume_window=settings.resume_window),
-            PlatformService(store, catalogue),
+            PlatformService(store, catalogue, ring.forget),
+            KeyIssuer(store, ring),
         )
+
+    async def close(self) -> None:
+        """Store what waits to be stored; then nothing is asked any more."""
+        await self.keys.close()
 
     async def principal(self, headers: Headers) -> Principal:
         """Who is asking. Raises Unauthenticated."""
