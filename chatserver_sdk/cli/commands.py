@@ -85,3 +85,53 @@ def demo() -> None:
     except KeyboardInterrupt:
         click.secho("\nstopped", dim=True)
         sys.exit(_INTERRUPTED)
+
+
+_db = click.option(
+    "--db", metavar="PATH|URL", help="The store. [default: a file in your data directory]"
+)
+
+
+@chatserver.group()
+def keys() -> None:
+    """Make, list and revoke API keys, beside a running server or without one."""
+
+
+@keys.command("create")
+@_db
+@click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--role",
+    type=click.Choice(["user", "service", "expert", "admin"]),
+    default="user",
+    show_default=True,
+    help="user: for one user; service: for any; admin: of an administrator.",
+)
+@click.option("--user", "user_id", metavar="ID", help="Whose it is, of the role user.")
+@click.option("--email", help="Whom it belongs to.")
+@click.option("--workos-id", help="Whom it belongs to, by the provider of identities.")
+@click.option("--expires", metavar="SPAN|TIME", help="90d, 12h, 30m, or a time in ISO 8601.")
+def keys_create(db: str | None, **fields: str | None) -> None:
+    """Make an API key and show it once. The output is the key and nothing else."""
+    from .keys import create
+
+    create(db, **fields)  # type: ignore[arg-type]
+
+
+@keys.command("list")
+@_db
+def keys_list(db: str | None) -> None:
+    """List the API keys, the newest first; never a key itself."""
+    from .keys import show
+
+    show(db)
+
+
+@keys.command("revoke")
+@_db
+@click.argument("key_id")
+def keys_revoke(db: str | None, key_id: str) -> None:
+    """Revoke the API key with this id. A running server refuses it at once."""
+    from .keys import revoke
+
+    revoke(db, key_id)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, insert, literal, or_, select, tuple_, update
 
 from chatserver_sdk.models import ApiKeyInfo, Principal, Role
 
@@ -16,7 +16,7 @@ from . import admins as admin_verbs
 from . import audit, generation
 from .errors import Conflict, NotFound
 from .principals import Named, find, is_admin, settle
-from .tables import admins, api_keys, principals
+from .tables import Timestamp, admins, api_keys, principals
 
 _BY_HASH = (
     select(
@@ -112,7 +112,9 @@ def list_keys(
     """So many keys, the newest first; only those behind a place: a key's time and id."""
     statement = _SHOWN
     if behind is not None:
-        statement = statement.where(tuple_(api_keys.c.created_at, api_keys.c.id) < tuple_(*behind))
+        made, key_id = behind
+        place = tuple_(api_keys.c.created_at, api_keys.c.id)
+        statement = statement.where(place < tuple_(literal(made, Timestamp), literal(key_id)))
     return [_info(row) for row in connection.execute(statement.limit(most))]
 
 
