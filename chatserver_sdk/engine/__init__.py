@@ -10,11 +10,17 @@ from .errors import (
     Forbidden as Forbidden,
     Gone as Gone,
     InvalidRequest as InvalidRequest,
+    RateLimited as RateLimited,
     ShuttingDown as ShuttingDown,
     Unauthenticated as Unauthenticated,
+    Unavailable as Unavailable,
     UnknownModel as UnknownModel,
 )
+from .failures import FailedAuthentications as FailedAuthentications
 from .issuer import KeyIssuer as KeyIssuer
 from .keys import KeyRing as KeyRing, new_key as new_key
+from .limits import RateLimits as RateLimits
 from .platform import PlatformService as PlatformService
+from .tickets import TicketOffice as TicketOffice
+from .tokens import TokenReader as TokenReader, TokenRules as TokenRules
 from .turn import Turn as Turn

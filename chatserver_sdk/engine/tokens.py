@@ -1,0 +1,172 @@
+"""JSON Web Tokens (RFC 7519) of an issuer that the operator trusts: who holds one, and as what."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, uuid5
+
+import jwt
+
+from chatserver_sdk.exceptions import ConfigurationError
+from chatserver_sdk.models import Principal, Role
+from chatserver_sdk.storage.principals import id_of_user
+
+from .errors import Unauthenticated
+from .jwks import KeySet, is_url
+from .remembered import Remembered
+
+WITH_SECRET = ("HS256", "HS384", "HS512")
+WITH_KEYS = ("RS256", "RS384", "RS512")
+# RFC 7518, 3.2: as long as the hash.
+_SHORTEST_SECRET = {"HS256": 32, "HS384": 48, "HS512": 64}
+_LONGEST = 8192
+_MOST_KNOWN = 10_000
+_LIFE = 60.0
+_REQUIRED = ["exp", "iss", "aud", "sub"]
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class TokenRules:
+    """Which tokens count: of this issuer, for this audience, signed with the secret (HS*) or with
+    one of the keys of a JWK set (RS*), which is a file's path or a URL. role_claim: the claim that
+    names the role; without it the role is user. leeway: by how many seconds clocks may differ.
+
+    Raises ConfigurationError for what does not fit.
+    """
+
+    secret: str | None = field(default=None, repr=False)
+    jwks: str | None = None
+    algorithms: Sequence[str] = ()
+    audience: str | None = None
+    issuer: str | None = None
+    role_claim: str = "role"
+    leeway: float = 30.0
+
+    def __post_init__(self) -> None:
+        if (self.secret is None) == (self.jwks is None):
+            raise ConfigurationError(
+                "tokens need either jwt_secret or jwt_jwks, to check their signatures with"
+            )
+        if not self.audience or not self.issuer:
+            raise ConfigurationError("tokens need both jwt_audience and jwt_issuer to be checked")
+        possible = WITH_KEYS if self.secret is None else WITH_SECRET
+        if not set(self.allowed) <= set(possible):
+            raise ConfigurationError(f"jwt_algorithms must be of {', '.join(possible)} here")
+        if not self.role_claim or not 0 <= self.leeway <= 300:
+            raise ConfigurationError(
+                "jwt_role_claim must name a claim, and jwt_leeway be 0 to 300 seconds"
+            )
+        self._check_source()
+
+    def _check_source(self) -> None:
+        if self.secret is not None:
+            shortest = max(_SHORTEST_SECRET[name] for name in self.allowed)
+            if len(self.secret.encode()) < shortest:
+                raise ConfigurationError(f"jwt_secret must have at least {shortest} bytes")
+        address = urlsplit(self.jwks or "")
+        if "://" in (self.jwks or "") and not is_url(self.jwks or ""):
+            raise ConfigurationError("jwt_jwks must be an https URL or a file's path")
+        if address.scheme == "http" and address.hostname not in _LOOPBACK:
+            raise ConfigurationError("jwt_jwks must be https: whoever changes it lets anybody in")
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The algorithms that may sign."""
+        return tuple(self.algorithms) or (("RS256",) if self.secret is None else ("HS256",))
+
+
+class TokenReader:
+    """Knows who holds a token, by its rules. A token cannot be revoked: it ends by itself."""
+
+    def __init__(self, rules: TokenRules) -> None:
+        self._rules = rules
+        self._keys = None if rules.jwks is None else KeySet(rules.jwks)
+        # To check a signature takes 50 us and more.
+        self._known: Remembered[Principal] = Remembered(_MOST_KNOWN)
+
+    async def authenticate(self, token: str) -> Principal:
+        """Who holds the token. Raises Unauthenticated, and Unavailable where the issuer's keys
+        cannot be read."""
+        if len(token) > _LONGEST:
+            raise _refused("it is too long")
+        now = time.time()
+        name = hashlib.sha256(token.encode()).hexdigest()
+        known = self._known.find(name, now)
+        if known is not None:
+            return known
+        claims = await self._claims(token)
+        principal = self._principal(claims)
+        self._known.put(
+            name, principal, min(now + _LIFE, float(claims["exp"]) + self._rules.leeway)
+        )
+        return principal
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError):
+            raise _refused("it cannot be read") from None
+        # What signs is the operator's choice and not the token's: no "none", no public key taken
+        # for a secret.
+        if header.get("alg") not in self._rules.allowed or "crit" in header:
+            raise _refused("its algorithm is not allowed")
+        key: Any = self._rules.secret
+        if self._keys is not None:
+            kid = header.get("kid")
+            key = await self._keys.find(kid if isinstance(kid, str) else None)
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=list(self._rules.allowed),
+                audience=self._rules.audience,
+                issuer=self._rules.issuer,
+                leeway=self._rules.leeway,
+                options={"require": _REQUIRED},
+            )
+        except jwt.PyJWTError as exc:
+            raise _refused(_reason(exc)) from None
+        except (ValueError, TypeError, OverflowError):
+            raise _refused("its claims cannot be read") from None
+
+    def _principal(self, claims: dict[str, Any]) -> Principal:
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not 0 < len(subject) <= 256:
+            raise _refused("its sub must be a text of 1 to 256 characters")
+        named = claims.get(self._rules.role_claim, Role.USER.value)
+        if named not in [role.value for role in Role]:
+            raise _refused("it names a role that is none")
+        role = Role(named)
+        if role == Role.USER:
+            return Principal(id_of_user(subject), role, user_id=subject)
+        holder = uuid5(NAMESPACE_URL, f"chatserver:token:{self._rules.issuer}:{subject}")
+        return Principal(str(holder), role, user_id=subject)
+
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (jwt.ExpiredSignatureError, "it has expired"),
+    (jwt.ImmatureSignatureError, "it is not valid yet"),
+    (jwt.InvalidAudienceError, "it is for another audience"),
+    (jwt.InvalidIssuerError, "it is of another issuer"),
+    (jwt.MissingRequiredClaimError, "it lacks one of exp, iss, aud and sub"),
+    (jwt.InvalidSignatureError, "its signature is wrong"),
+)
+
+
+def _reason(exc: Exception) -> str:
+    return next((text for kind, text in _REASONS if isinstance(exc, kind)), "it cannot be read")
+
+
+def _refused(reason: str) -> Unauthenticated:
+    return Unauthenticated(f"this token is not valid: {reason}", "invalid_token")
+
+
+def is_token(credential: str) -> bool:
+    """Whether it looks like a token: three parts. No key of ours has a dot in it."""
+    return credential.count(".") == 2 and credential.startswith("ey")
