@@ -19,8 +19,7 @@ from .errors import (
 from .failures import FailedAuthentications as FailedAuthentications
 from .issuer import KeyIssuer as KeyIssuer
 from .keys import KeyRing as KeyRing, new_key as new_key
-from .limits import RateLimits as RateLimits
 from .platform import PlatformService as PlatformService
 from .tickets import TicketOffice as TicketOffice
-from .tokens import TokenReader as TokenReader, TokenRules as TokenRules
+from .token_rules import TokenRules as TokenRules
 from .turn import Turn as Turn

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from chatserver_sdk.models import (
@@ -30,15 +31,18 @@ from chatserver_sdk.storage import NotFound, Store, StoreUnavailable, idempotenc
 from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
 from . import clock, lists, replay
-from .asking import Asked, again, plan, resolve
+from .asking import Asked, again, check_lengths, plan, reader_of, resolve
 from .catalogue import Catalogue
-from .errors import Forbidden, Gone, ShuttingDown
+from .errors import Gone, ShuttingDown, Unavailable
 from .idempotency import IdempotencyKeys, in_progress
 from .outcome import Outcome, answer_of, count, end_of
 from .shelf import Shelf
 from .speaking import run_agent
 from .transcript import choose_new
 from .turn import CANCELLED, FAILED, Turn
+
+if TYPE_CHECKING:
+    from .limits import RateLimits
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +65,9 @@ class ChatService:
         resume_window: float = 60.0,
         context_size: int = 200,
         patience: float = _PATIENCE,
+        limits: RateLimits | None = None,
+        max_running: int = 1000,
+        longest_message: int = 4_000_000,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -71,6 +78,9 @@ class ChatService:
         self._keys = IdempotencyKeys()
         self._unstored: dict[str, turns.TurnEnd] = {}
         self._closing = False
+        self._limits = limits
+        self._max_running = max_running
+        self._longest_message = longest_message
 
     async def start(self) -> None:
         """Settle what a process that died has left behind."""
@@ -89,7 +99,9 @@ class ChatService:
         """
         if self._closing:
             raise _shutting_down()
+        check_lengths(request, self._longest_message)
         asked = resolve(request, principal, self._catalogue.find(request.model))
+        self._check_room(asked)
         if asked.user_id is None and asked.names_session:
             await self._check_nobodys(asked.session_id)
         if key is None:
@@ -98,6 +110,18 @@ class ChatService:
             if self._keys.is_time_to_sweep():
                 await self._sweep()
             return await self._ask_once(asked, key)
+
+    def _check_room(self, asked: Asked) -> None:
+        """Raises Unavailable and RateLimited where too much is asked at the moment."""
+        if len(self._tasks) >= self._max_running:
+            raise Unavailable(
+                "too many answers are being given; try again in a moment",
+                "too_many_turns",
+                retry_after=1,
+            )
+        if self._limits is not None:
+            session_id = asked.session_id if asked.names_session else None
+            self._limits.check_question(asked.user_id, session_id)
 
     async def _ask_once(self, asked: Asked, key: Key) -> Turn:
         claim = Claim(key)
@@ -173,31 +197,31 @@ class ChatService:
         return turn
 
     async def list_sessions(
-        self, principal: Principal, user_id: str, *, page: int, page_size: int
+        self, principal: Principal, user_id: str | None, *, page: int, page_size: int
     ) -> ChatSessionListResponse:
         """A page of a user's sessions, the latest first."""
-        self._check_may_read(principal, user_id)
+        user_id = reader_of(principal, user_id)
         found, total = await self._store.read(
             sessions.list_sessions, user_id, page=page, page_size=page_size
         )
         return ChatSessionListResponse(found, total, page, page_size, page * page_size < total)
 
     async def list_sessions_from(
-        self, principal: Principal, user_id: str, *, cursor: str, page_size: int
+        self, principal: Principal, user_id: str | None, *, cursor: str, page_size: int
     ) -> ChatSessionListResponse:
         """A user's sessions behind a cursor (empty: all), the one that was opened last first.
 
         Whatever happens meanwhile, following next_cursor gives each session once. Raises
         InvalidRequest for what is no cursor of this list.
         """
-        self._check_may_read(principal, user_id)
+        user_id = reader_of(principal, user_id)
         return await lists.sessions_from(self._store, user_id, cursor, page_size)
 
     async def get_session(
-        self, principal: Principal, session_id: str, user_id: str
+        self, principal: Principal, session_id: str, user_id: str | None
     ) -> ChatSessionDetailResponse:
         """A user's session with its transcript. Raises NotFound, also for somebody else's."""
-        self._check_may_read(principal, user_id)
+        user_id = reader_of(principal, user_id)
         return await self._store.read(sessions.get_session, session_id, user_id)
 
     def interrupt(self) -> None:
@@ -230,10 +254,6 @@ class ChatService:
         # The store has bounds of its own, and an answer that waits for it is not to be lost.
         storing = [task for turn, task in self._tasks.items() if turn.is_ending]
         await asyncio.gather(*storing, return_exceptions=True)
-
-    def _check_may_read(self, principal: Principal, user_id: str) -> None:
-        if not principal.may_act_for(user_id):
-            raise Forbidden("this API key may not read another user's history", "wrong_user")
 
     async def _check_nobodys(self, session_id: str) -> None:
         # To continue a recorded session is to act for its user, and the request names none.

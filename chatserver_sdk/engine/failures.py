@@ -53,9 +53,11 @@ class FailedAuthentications:
         """Write what was counted so far."""
         if self._timer is not None:
             self._timer.cancel()
-        self._is_over()
-        if self._writing is not None:
-            await self._writing
+        # A write that is on its way may know nothing of the latest.
+        for _ in range(2):
+            self._is_over()
+            if self._writing is not None:
+                await self._writing
 
     def _is_over(self) -> None:
         self._timer = None
@@ -64,8 +66,8 @@ class FailedAuthentications:
     def _sum_up(self) -> None:
         for name, count in self._counts.items():
             place = self._minute, name
-            if len(self._waiting) >= _MOST_WAITING:
-                place = self._minute, OTHERS
+            if len(self._waiting) >= _MOST_WAITING and place not in self._waiting:
+                place = next(iter(self._waiting))[0], OTHERS
             self._waiting[place] = self._waiting.get(place, 0) + count
         self._counts = {}
         if self._waiting and self._writing is None:

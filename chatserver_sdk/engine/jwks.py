@@ -122,7 +122,8 @@ def parse_keys(content: bytes) -> dict[str | None, Any]:
 
 def _public_key(entry: dict[str, Any]) -> Any:
     # Of a private key that somebody published by mistake, the public part.
-    public = {name: entry[name] for name in ("kty", "n", "e") if name in entry}
+    wanted = ["kty", "n", "e"]
+    public = {name: entry[name] for name in wanted if name in entry}
     try:
         key = jwt.PyJWK(public, algorithm="RS256").key
     except (jwt.PyJWTError, ValueError, TypeError):

@@ -25,12 +25,14 @@ from chatserver_sdk.storage import Store, StoreUnavailable
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
 from .openapi import add_completions
-from .routes import catalogue, completions, history, keys, platform, resume
+from .routes import catalogue, completions, history, keys, platform, resume, tickets
+from .routes.access import Door, doors_of
 from .services import Services
 from .settings import Settings, is_loopback
 
 _log = logging.getLogger(__name__)
 
+_PROTOCOLS = (catalogue, history, platform, keys, tickets)
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -88,6 +90,15 @@ class ChatServerApp:
             return self._completions
         return self._resume if resume.is_here(scope["path"]) else self._fastapi
 
+    @property
+    def doors(self) -> list[Door]:
+        """Every route with the roles that it lets in; the documentation's pages are everybody's.
+
+        Raises LookupError for one that does not say so.
+        """
+        behind = [door for protocol in _PROTOCOLS for door in doors_of(protocol.router.routes)]
+        return [*self._completions.doors, *self._resume.doors, *behind]
+
     def _check_host(self, headers: Headers) -> None:
         # A page on the web may point a name of its own at this machine and ask in its visitor's
         # browser; the Host header still tells that name.
@@ -135,7 +146,7 @@ def _fastapi(services: Services) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    for protocol in (catalogue, history, platform, keys):
+    for protocol in _PROTOCOLS:
         app.include_router(protocol.router)
     app.add_exception_handler(HTTPException, _http_refusal)
     app.add_exception_handler(RequestValidationError, _validation_refusal)
