@@ -31,8 +31,9 @@ _OLD = 3600.0
 class KeySet:
     """Finds a key by its id; the set is read when it is first needed, and never on the loop."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, again: float = _AGAIN) -> None:
         self._source = source
+        self._again = again
         self._keys: Mapping[str | None, Any] = {}
         self._read_at: float | None = None
         self._next_read = 0.0
@@ -74,7 +75,7 @@ class KeySet:
             _log.warning("the issuer's keys cannot be read: %s", exc)
             return
         self._read_at = time.monotonic()
-        self._next_read = self._read_at + _AGAIN
+        self._next_read = self._read_at + self._again
 
 
 def fetch(source: str) -> bytes:
