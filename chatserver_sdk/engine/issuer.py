@@ -92,8 +92,8 @@ class KeyIssuer:
 def _prepared(request: ApiKeyRequest, now: datetime) -> tuple[Named, verbs.NewKey, str]:
     """Whom the key is for, what is stored of it, and the key. Raises InvalidRequest."""
     name = request.name.strip()
-    if not name:
-        raise _wrong("name", "name must say what the key is for")
+    if not name or not name.isprintable():
+        raise _wrong("name", "name must say what the key is for, in one line")
     _check_role(request)
     end = request.expires_at
     if end is not None and end.tzinfo is None:

@@ -39,7 +39,11 @@ class ApiKeyInfo(Model):
 
 @dataclass
 class ApiKeyCreated(ApiKeyInfo):
-    """A new API key. key: the key itself; nobody can show it again."""
+    """A new API key.
+
+    key: the key itself; nobody can show it again. id, role, prefix, name, user_id, principal_id,
+    email, workos_id, created_at, created_by, expires_at, last_used_at, revoked_at: as of ApiKeyInfo.
+    """
 
     key: str = field(default="", repr=False)
 

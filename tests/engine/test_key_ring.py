@@ -221,6 +221,7 @@ def test_what_is_remembered() -> None:
 
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("name", {"name": "  "}),
+    ("name", {"name": "x\x1b[2J"}),
     ("user_id", {"role": Role.USER}),
     ("user_id", {"role": Role.USER, "user_id": " "}),
     ("user_id", {"role": Role.SERVICE, "user_id": "ada"}),
