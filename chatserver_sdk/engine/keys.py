@@ -61,8 +61,9 @@ class KeyRing:
     database's changes by other processes it learns within a second. `close` it in its loop.
     """
 
-    def __init__(self, store: Store, *, dev: bool = False) -> None:
+    def __init__(self, store: Store, *, dev: bool = False, polled: float = _POLLED) -> None:
         self._store = store
+        self._polled = polled
         self._dev_admin = (
             Principal(id="dev", role=Role.ADMIN, email=DEV_ADMIN, name="dev") if dev else None
         )
@@ -144,7 +145,7 @@ class KeyRing:
             return
         current = None if self._watch is None else self._watch.current()
         if current is None:
-            if self._watch is None and 0 <= now - self._asked_at < _POLLED:
+            if self._watch is None and 0 <= now - self._asked_at < self._polled:
                 return
             current = await self._store.read(generation.current)
             self._asked_at = now

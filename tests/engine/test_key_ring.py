@@ -114,6 +114,59 @@ def test_revocation_by_somebody_else_counts_at_once(tmp_path: Path) -> None:
     assert at_desk(work, path) == (Role.SERVICE, None)
 
 
+class Distant(Store):
+    """A store that is no file of this machine's, as PostgreSQL's is."""
+
+    file = None
+
+
+@pytest.mark.parametrize(("polled", "role"), [(0.0, None), (3600.0, Role.SERVICE)])
+def test_a_database_that_says_nothing(tmp_path: Path, polled: float, role: Role | None) -> None:
+    """It is asked from time to time; what others revoke is known for no longer than that."""
+    path = str(tmp_path / "store.db")
+
+    async def work(desk: Desk) -> Any:
+        made = await desk.make()
+        desk.store.__class__ = Distant
+        desk.ring = KeyRing(desk.store, polled=polled)
+        await desk.role(made.key)
+        other = open_store(path)
+        await KeyIssuer(other).revoke_key(made.id, "other")
+        await asyncio.to_thread(other.close)
+        return await desk.role(made.key)
+
+    assert at_desk(work, path) is role
+
+
+def test_many_at_once_while_keys_come_and_go(db: str) -> None:
+    """Whoever was let in held a key that was valid when they asked, or while they did."""
+
+    async def work(desk: Desk) -> Any:
+        refused = []
+        for _ in range(20):
+            made = await desk.make()
+            asking = [asyncio.ensure_future(desk.role(made.key)) for _ in range(20)]
+            await desk.issuer.revoke_key(made.id, "root@x")
+            await asyncio.gather(*asking)
+            refused.append(await desk.role(made.key))
+        return refused
+
+    assert at_desk(work, db) == [None] * 20
+
+
+def test_whether_a_key_is_known() -> None:
+    """Without its being used; a developer's server knows every key."""
+
+    async def work(desk: Desk) -> Any:
+        made = await desk.make()
+        known = [await desk.ring.knows(made.key), await desk.ring.knows("csk_other")]
+        await desk.ring.close()
+        unused = (await desk.store.read(keys.get_key, made.id)).last_used_at
+        return known, unused, await KeyRing(desk.store, dev=True).knows("x")
+
+    assert at_desk(work) == ([True, False], None, True)
+
+
 def test_a_demotion_counts_at_once(db: str) -> None:
     """And so does the role when it comes back."""
 
