@@ -109,8 +109,8 @@ def _prepared(request: ApiKeyRequest, now: datetime) -> tuple[Named, verbs.NewKe
 
 def _named(request: ApiKeyRequest) -> Named:
     workos_id = None if request.workos_id is None else request.workos_id.strip()
-    if workos_id == "":
-        raise _wrong("workos_id", "workos_id must not be blank")
+    if workos_id is not None and not (workos_id and workos_id.isprintable()):
+        raise _wrong("workos_id", "workos_id must be a text in one line")
     email = None if request.email is None else email_of(request.email)
     return Named(request.principal_id, email, workos_id, request.user_id)
 
@@ -118,6 +118,8 @@ def _named(request: ApiKeyRequest) -> Named:
 def _check_role(request: ApiKeyRequest) -> None:
     """Raises InvalidRequest where the role and the rest do not fit."""
     role, user_id = request.role, request.user_id
+    if user_id is not None and not user_id.isprintable():
+        raise _wrong("user_id", "user_id must be a text in one line")
     if role == Role.USER and (user_id is None or not user_id.strip()):
         raise _wrong("user_id", "a key of the role user needs a user_id: whose it is")
     if role in (Role.SERVICE, Role.ADMIN) and user_id is not None:

@@ -20,6 +20,8 @@ from .token_rules import TokenRules
 _LONGEST = 8192
 _MOST_KNOWN = 10_000
 _LIFE = 60.0
+# The year 9999; what is later would not fit into a float, or might not.
+_NEVER = 253_370_764_800
 _REQUIRED = ["exp", "iss", "aud", "sub"]
 
 
@@ -44,9 +46,8 @@ class TokenReader:
             return known
         claims = await self._claims(token)
         principal = self._principal(claims)
-        self._known.put(
-            name, principal, min(now + _LIFE, float(claims["exp"]) + self._rules.leeway)
-        )
+        end = min(int(claims["exp"]), _NEVER) + self._rules.leeway
+        self._known.put(name, principal, min(now + _LIFE, end))
         return principal
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -79,8 +80,8 @@ class TokenReader:
 
     def _principal(self, claims: dict[str, Any]) -> Principal:
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= 256:
-            raise _refused("its sub must be a text of 1 to 256 characters")
+        if not isinstance(subject, str) or not 0 < len(subject) <= 256 or not subject.isprintable():
+            raise _refused("its sub must be a text of 1 to 256 printable characters")
         named = claims.get(self._rules.role_claim, Role.USER.value)
         if named not in [role.value for role in Role]:
             raise _refused("it names a role that is none")

@@ -276,6 +276,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("name", {"name": "  "}),
     ("name", {"name": "x\x1b[2J"}),
     ("user_id", {"role": Role.USER}),
+    ("user_id", {"role": Role.USER, "user_id": "a\0b"}),
+    ("workos_id", {"workos_id": "a\0b"}),
     ("user_id", {"role": Role.USER, "user_id": " "}),
     ("user_id", {"role": Role.SERVICE, "user_id": "ada"}),
     ("user_id", {"role": Role.ADMIN, "user_id": "ada", "email": FIRST_ADMIN}),

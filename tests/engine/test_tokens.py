@@ -128,6 +128,12 @@ BAD = {
     "other issuer": hs(iss="https://other.example"),
     "no subject": hs(sub=None),
     "empty subject": hs(sub=""),
+    "odd subject": hs(sub="a\0b"),
+    "half a pair": by_hand({"alg": "HS256"}, {**claims(), "sub": "\ud800"}),
+    "endless": hs(exp=float("inf")),
+    "no number": hs(exp=float("nan")),
+    "words": hs(exp="tomorrow"),
+    "a list of audiences": hs(aud=["other", "another"]),
     "long subject": hs(sub="x" * 257),
     "unknown role": hs(role="root"),
     "roles": by_hand({"alg": "HS256"}, {}),
@@ -151,6 +157,12 @@ BAD = {
 def test_bad_tokens(token: str) -> None:
     """Each is refused, with a code and without being repeated."""
     assert read(token, secret=SECRET) == ["invalid_token"]
+
+
+def test_far_ends() -> None:
+    """However late a token ends, and whichever of several audiences we are."""
+    tokens = [hs(exp=10**400), hs(exp=1e300), hs(aud=["other", "chat"]), hs(exp=str(NOW + 600))]
+    assert all(isinstance(holder, Principal) for holder in read(*tokens, secret=SECRET))
 
 
 def test_clocks_may_differ() -> None:
