@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine
-from store_records import NOW, Db
+from store_records import NOW, Db, make_database
 
 from chatserver_sdk.models import Role
-from chatserver_sdk.storage import generation, keys, migration
+from chatserver_sdk.storage import generation, keys
 
 
 def test_keys_of_an_earlier_version(tmp_path: Path) -> None:
     """They open the door as before, and are listed without what nobody noted then."""
     path = tmp_path / "store.db"
-    make_earlier(path)
+    make_database(path, "0002")
     connection = sqlite3.connect(path)
     connection.execute("INSERT INTO principals VALUES ('p', 'a@x', NULL, 'Ada', 1)")
     connection.execute("INSERT INTO admins VALUES ('p', 1, NULL)")
@@ -43,14 +39,3 @@ def test_keys_of_an_earlier_version(tmp_path: Path) -> None:
         None,
     )
     assert seen == 1
-
-
-def make_earlier(path: Path) -> None:
-    """A database at the revision before."""
-    engine: Any = create_engine(f"sqlite:///{path}")
-    config = Config()
-    config.set_main_option("script_location", str(Path(migration.__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-    engine.dispose()
