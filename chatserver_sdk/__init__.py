@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         AdminInfo as AdminInfo,
         AdminListResponse as AdminListResponse,
         AdminResponse as AdminResponse,
+        ApiKeyCreated as ApiKeyCreated,
+        ApiKeyInfo as ApiKeyInfo,
+        ApiKeyListResponse as ApiKeyListResponse,
         AuditEntry as AuditEntry,
         AuditLogResponse as AuditLogResponse,
         ChatCompletionChoice as ChatCompletionChoice,
@@ -92,7 +95,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         " InternalServerError NotFoundError RateLimitError ServiceUnavailableError"
         " StreamConsumedError StreamError StreamFailedError StreamInterruptedError TransportError"
         " UnauthorizedError UnprocessableEntityError",
-        "models": "AdminInfo AdminListResponse AdminResponse AuditEntry AuditLogResponse"
+        "models": "AdminInfo AdminListResponse AdminResponse ApiKeyCreated ApiKeyInfo"
+        " ApiKeyListResponse AuditEntry AuditLogResponse"
         " ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest ChatCompletionResponse"
         " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
         " ChoiceLogprobs FunctionCall FunctionDefinition Message MessageRole ModelInfo ModelsResponse"

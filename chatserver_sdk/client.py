@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .models import (
         AdminListResponse,
         AdminResponse,
+        ApiKeyCreated,
+        ApiKeyInfo,
+        ApiKeyListResponse,
         AuditEntry,
         AuditLogResponse,
         ChatSessionDetailResponse,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
         ChatSessionSummary,
         ModelsResponse,
         PlatformStats,
+        Role,
     )
 else:
     arguments = Later("chatserver_sdk._arguments")
@@ -50,9 +54,11 @@ else:
 _SESSIONS = "/atoms/chat/sessions"
 _AUDIT = "/api/v1/platform/audit"
 _ADMINS = "/api/v1/platform/admins"
+_KEYS = "/api/v1/platform/keys"
 # How a trace names what differs from call to call.
 _ONE_SESSION = f"{_SESSIONS}/{{session_id}}"
 _ONE_ADMIN = f"{_ADMINS}/{{email}}"
+_ONE_KEY = f"{_KEYS}/{{key_id}}"
 
 
 class ChatServerClient(Completions, Records):
@@ -225,6 +231,64 @@ class ChatServerClient(Completions, Records):
         read = models.AdminResponse.from_decoded
         return self._transport.ask(
             read, "DELETE", path, options=options, subject=tracing.Subject(_ONE_ADMIN)
+        )
+
+    def list_keys(
+        self, limit: int = 50, cursor: str | None = None, **options: Unpack[CallOptions]
+    ) -> ApiKeyListResponse:
+        """A page of the API keys, the newest first, revoked ones too; never a key itself.
+
+        limit is 1 to 200. cursor: next_cursor of the page before. For administrators.
+        """
+        query = {
+            "limit": arguments.integer(limit, "limit"),
+            "cursor": arguments.optional_text(cursor, "cursor"),
+        }
+        read = models.ApiKeyListResponse.from_decoded
+        return self._transport.ask(read, "GET", _KEYS, query=query, options=options)
+
+    def create_key(
+        self,
+        name: str,
+        role: Role | str = "user",
+        *,
+        user_id: str | None = None,
+        email: str | None = None,
+        workos_id: str | None = None,
+        principal_id: str | None = None,
+        expires_at: datetime | str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> ApiKeyCreated:
+        """A new API key, in `.key`: keep it, nobody can show it again. For administrators.
+
+        role: user (of user_id, and for nobody else), service (for any user), expert, or admin (of
+        an administrator). email, workos_id, principal_id: whom it belongs to. expires_at: ISO text
+        or a datetime, naive is UTC. ConflictError for an admin key of somebody who is none, and
+        where an answer was lost and the key must be made anew.
+        """
+        owner = {
+            "user_id": user_id,
+            "email": email,
+            "workos_id": workos_id,
+            "principal_id": principal_id,
+        }
+        request = models.ApiKeyRequest(
+            name=arguments.text(name, "name"),
+            role=models.Role(arguments.text(role, "role")),
+            expires_at=arguments.moment(expires_at, "expires_at"),
+            **{key: arguments.optional_identifier(owner[key], key) for key in owner},
+        )
+        read = models.ApiKeyCreated.from_decoded
+        return self._transport.ask(read, "POST", _KEYS, body=request, options=options)
+
+    def revoke_key(self, key_id: str, **options: Unpack[CallOptions]) -> ApiKeyInfo:
+        """Take an API key out of use, at once. For administrators; ConflictError for the last
+        key of the role admin."""
+        key_id = arguments.identifier(key_id, "key_id")
+        path = f"{_KEYS}/{path_segment(key_id, 'key_id')}"
+        read = models.ApiKeyInfo.from_decoded
+        return self._transport.ask(
+            read, "DELETE", path, options=options, subject=tracing.Subject(_ONE_KEY)
         )
 
     def get_audit_log(

@@ -92,18 +92,18 @@ def demo() -> None:
         sys.exit(_INTERRUPTED)
 
 
+_db = click.option(
+    "--db", metavar="PATH|URL", help="The store. [default: a file in your data directory]"
+)
+
+
 @chatserver.group()
 def db() -> None:
     """Look after a store: bring it up to date, check its figures."""
 
 
-_LOCATION = click.option(
-    "--db", metavar="PATH|URL", help="The store. [default: a file in your data directory]"
-)
-
-
 @db.command("upgrade")
-@_LOCATION
+@_db
 def db_upgrade(db: str | None) -> None:
     """Bring a store up to date, while no server uses it.
 
@@ -116,7 +116,7 @@ def db_upgrade(db: str | None) -> None:
 
 
 @db.command("current")
-@_LOCATION
+@_db
 def db_current(db: str | None) -> None:
     """Say which revision a store has, and whether it is the newest."""
     from .database import current
@@ -125,7 +125,7 @@ def db_current(db: str | None) -> None:
 
 
 @db.command("check")
-@_LOCATION
+@_db
 @click.option("--repair", is_flag=True, help="Mend what differs, while no server uses the store.")
 def db_check(db: str | None, repair: bool) -> None:
     """Compare the figures that are kept with the rows that they come from.
@@ -136,3 +136,48 @@ def db_check(db: str | None, repair: bool) -> None:
     from .database import check
 
     check(db, repair=repair)
+
+
+@chatserver.group()
+def keys() -> None:
+    """Make, list and revoke API keys, beside a running server or without one."""
+
+
+@keys.command("create")
+@_db
+@click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--role",
+    type=click.Choice(["user", "service", "expert", "admin"]),
+    default="user",
+    show_default=True,
+    help="user: for one user; service: for any; admin: of an administrator.",
+)
+@click.option("--user", "user_id", metavar="ID", help="Whose it is, of the role user.")
+@click.option("--email", help="Whom it belongs to.")
+@click.option("--workos-id", help="Whom it belongs to, by the provider of identities.")
+@click.option("--expires", metavar="SPAN|TIME", help="90d, 12h, 30m, or a time in ISO 8601.")
+def keys_create(db: str | None, **fields: str | None) -> None:
+    """Make an API key and show it once. The output is the key and nothing else."""
+    from .keys import create
+
+    create(db, **fields)  # type: ignore[arg-type]
+
+
+@keys.command("list")
+@_db
+def keys_list(db: str | None) -> None:
+    """List the API keys, the newest first; never a key itself."""
+    from .keys import show
+
+    show(db)
+
+
+@keys.command("revoke")
+@_db
+@click.argument("key_id")
+def keys_revoke(db: str | None, key_id: str) -> None:
+    """Revoke the API key with this id. A running server refuses it at once."""
+    from .keys import revoke
+
+    revoke(db, key_id)

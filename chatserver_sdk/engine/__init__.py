@@ -10,10 +10,16 @@ from .errors import (
     Forbidden as Forbidden,
     Gone as Gone,
     InvalidRequest as InvalidRequest,
+    RateLimited as RateLimited,
     ShuttingDown as ShuttingDown,
     Unauthenticated as Unauthenticated,
+    Unavailable as Unavailable,
     UnknownModel as UnknownModel,
 )
+from .failures import FailedAuthentications as FailedAuthentications
+from .issuer import KeyIssuer as KeyIssuer
 from .keys import KeyRing as KeyRing, new_key as new_key
 from .platform import PlatformService as PlatformService
+from .tickets import TicketOffice as TicketOffice
+from .token_rules import TokenRules as TokenRules
 from .turn import Turn as Turn

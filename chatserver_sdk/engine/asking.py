@@ -85,6 +85,31 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
     return Asked(request, principal, agent, user_id, session_id, given is not None, question)
 
 
+def reader_of(principal: Principal, user_id: str | None) -> str:
+    """In whose name a history is read: a user's key means its own user where none is given.
+
+    Raises Forbidden, and InvalidRequest where a user must be named.
+    """
+    if user_id is None:
+        if principal.role not in (Role.USER, Role.EXPERT) or principal.user_id is None:
+            raise InvalidRequest(
+                "user_id is missing: this API key is bound to no user", "missing", "user_id"
+            )
+        return principal.user_id
+    if not principal.may_act_for(user_id):
+        raise Forbidden("this API key may not read another user's history", "wrong_user")
+    return user_id
+
+
+def check_lengths(request: ChatCompletionRequest, longest: int) -> None:
+    """Raises InvalidRequest for a message whose text is too long."""
+    for index, message in enumerate(request.messages):
+        if len(message.text) > longest:
+            param = f"messages[{index}].content"
+            sentence = f"{param} is longer than {longest} characters"
+            raise InvalidRequest(sentence, "message_too_long", param)
+
+
 def again(asked: Asked, failed: Turn) -> Asked:
     """The same, in the session in which it was asked before."""
     question = replace(asked.question, session_id=failed.session_id)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import (
@@ -29,9 +30,9 @@ from chatserver_sdk.storage import NotFound, Store, StoreUnavailable, idempotenc
 from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
 from . import clock, lists, replay
-from .asking import Asked, again, plan, resolve
+from .asking import Asked, again, check_lengths, plan, reader_of, resolve
 from .catalogue import Catalogue
-from .errors import Gone, ShuttingDown
+from .errors import Gone, ShuttingDown, Unavailable
 from .histories import Histories
 from .idempotency import IdempotencyKeys, in_progress
 from .outcome import Outcome, answer_of, count, end_of
@@ -40,6 +41,9 @@ from .speaking import run_agent
 from .tally import Tally
 from .transcript import choose_new
 from .turn import CANCELLED, FAILED, Turn
+
+if TYPE_CHECKING:
+    from .limits import RateLimits
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,9 @@ class ChatService(Histories):
         resume_window: float = 60.0,
         context_size: int = 200,
         patience: float = _PATIENCE,
+        limits: RateLimits | None = None,
+        max_running: int = 1000,
+        longest_message: int = 4_000_000,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -74,6 +81,9 @@ class ChatService(Histories):
         self._keys = IdempotencyKeys()
         self._unstored: dict[str, turns.TurnEnd] = {}
         self._closing = False
+        self._limits = limits
+        self._max_running = max_running
+        self._longest_message = longest_message
 
     async def start(self) -> None:
         """Settle what a process that died has left behind."""
@@ -93,7 +103,9 @@ class ChatService(Histories):
         """
         if self._closing:
             raise _shutting_down()
+        check_lengths(request, self._longest_message)
         asked = resolve(request, principal, self._catalogue.find(request.model))
+        self._check_room(asked)
         if asked.user_id is None and asked.names_session:
             await self._check_nobodys(asked.session_id)
         if key is None:
@@ -102,6 +114,18 @@ class ChatService(Histories):
             if self._keys.is_time_to_sweep():
                 await self._sweep()
             return await self._ask_once(asked, key)
+
+    def _check_room(self, asked: Asked) -> None:
+        """Raises Unavailable and RateLimited where too much is asked at the moment."""
+        if len(self._tasks) >= self._max_running:
+            raise Unavailable(
+                "too many answers are being given; try again in a moment",
+                "too_many_turns",
+                retry_after=1,
+            )
+        if self._limits is not None:
+            session_id = asked.session_id if asked.names_session else None
+            self._limits.check_question(asked.user_id, session_id)
 
     async def _ask_once(self, asked: Asked, key: Key) -> Turn:
         claim = Claim(key)
@@ -180,24 +204,24 @@ class ChatService(Histories):
         return turn
 
     async def list_sessions(
-        self, principal: Principal, user_id: str, *, page: int, page_size: int
+        self, principal: Principal, user_id: str | None, *, page: int, page_size: int
     ) -> ChatSessionListResponse:
         """A page of a user's sessions, the latest first."""
-        self._check_may_read(principal, user_id)
+        user_id = reader_of(principal, user_id)
         found, total = await self._store.read(
             sessions.list_sessions, user_id, page=page, page_size=page_size
         )
         return ChatSessionListResponse(found, total, page, page_size, page * page_size < total)
 
     async def list_sessions_from(
-        self, principal: Principal, user_id: str, *, cursor: str, page_size: int
+        self, principal: Principal, user_id: str | None, *, cursor: str, page_size: int
     ) -> ChatSessionListResponse:
         """A user's sessions behind a cursor (empty: all), the one that was opened last first.
 
         Whatever happens meanwhile, following next_cursor gives each session once. Raises
         InvalidRequest for what is no cursor of this list.
         """
-        self._check_may_read(principal, user_id)
+        user_id = reader_of(principal, user_id)
         return await lists.sessions_from(self._store, user_id, cursor, page_size)
 
     def interrupt(self) -> None:

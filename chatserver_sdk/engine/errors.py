@@ -43,3 +43,15 @@ class Gone(EngineError):
 
 class ShuttingDown(EngineError):
     """The server is about to stop and begins nothing new."""
+
+
+class RateLimited(EngineError):
+    """Too much was asked. retry_after: seconds until more may be."""
+
+    def __init__(self, message: str, code: str, *, retry_after: int) -> None:
+        super().__init__(message, code)
+        self.retry_after = retry_after
+
+
+class Unavailable(RateLimited):
+    """What it takes is not there, or not free, at the moment."""

@@ -22,6 +22,7 @@ from chatserver_sdk.models import (
 from chatserver_sdk.storage import NotFound, Store, audit, deletion, sessions
 
 from . import clock
+from .asking import reader_of
 from .errors import Forbidden, InvalidRequest
 from .exports import FORMATS, Export, Format
 from .turn import Turn
@@ -41,23 +42,23 @@ class Histories(ABC):
         """Stop these turns and forget them, and wait for their ends."""
 
     async def get_session(
-        self, principal: Principal, session_id: str, user_id: str
+        self, principal: Principal, session_id: str, user_id: str | None
     ) -> ChatSessionDetailResponse:
         """A user's session with its transcript. Raises NotFound, also for somebody else's."""
-        self._check_may_read(principal, user_id)
+        user_id = reader_of(principal, user_id)
         found = await self._store.read(sessions.get_session, session_id, user_id)
         await self._note_reading(principal, session_id, user_id)
         return found
 
     async def export_session(
-        self, principal: Principal, session_id: str, user_id: str, format: str
+        self, principal: Principal, session_id: str, user_id: str | None, format: str
     ) -> Export:
         """A user's session as a file, piece by piece. Raises NotFound, also for somebody else's,
         and InvalidRequest for an unknown format.
 
         It ends with NotFound where the session is deleted meanwhile.
         """
-        self._check_may_read(principal, user_id)
+        user_id = reader_of(principal, user_id)
         written = FORMATS.get(format)
         if written is None:
             known = " or ".join(FORMATS)
@@ -100,10 +101,6 @@ class Histories(ABC):
         await self._end_turns(lambda turn: turn.user_id == user_id)
         await self._purge()
         return deleted
-
-    def _check_may_read(self, principal: Principal, user_id: str) -> None:
-        if not principal.may_act_for(user_id):
-            raise Forbidden("this API key may not read another user's history", "wrong_user")
 
     async def _note_reading(
         self, principal: Principal, session_id: str, user_id: str | None, **about: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from chatserver_sdk.models import (
@@ -31,10 +33,18 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 class PlatformService:
     """Figures, administrators and the audit log of one store."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        tally: Tally | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._tally = tally or Tally(store)
         self._catalogue = catalogue
+        # Called when somebody may do what they might not do before, or the reverse.
+        self._changed = changed
 
     async def stats(self) -> PlatformStats:
         """The figures of the whole platform."""
@@ -57,9 +67,7 @@ class PlatformService:
     ) -> tuple[int, dict[str, Any]]:
         """Grant the role as add_admin() does; the status and the body of the answer, which are
         those of the first time where the key was sent before."""
-        email = request.email.strip().lower()
-        if not _EMAIL.fullmatch(email) or not email.isprintable():
-            raise InvalidRequest("email must be an e-mail address", "invalid_email", "email")
+        email = email_of(request.email)
         workos_id = request.workos_id.strip()
         if not workos_id:
             raise InvalidRequest("workos_id must not be blank", "invalid_value", "workos_id")
@@ -76,14 +84,16 @@ class PlatformService:
             )
             return 201, AdminResponse("added", email).to_dict()
 
-        if key is None:
-            return await self._store.write(add)
-        return await self._store.write(idempotency.answer_once, key, now, add)
+        once = add if key is None else partial(idempotency.answer_once, key=key, now=now, work=add)
+        answer = await self._store.write(once)
+        self._changed()
+        return answer
 
     async def remove_admin(self, email: str, by: Principal) -> AdminResponse:
         """Take the role away. Raises NotFound, and Conflict for the last administrator."""
         email = email.strip().lower()
         await self._store.write(admins.remove_admin, email=email, by=by.label, now=clock.now())
+        self._changed()
         return AdminResponse("removed", email)
 
     async def audit_log(
@@ -121,3 +131,11 @@ class PlatformService:
         Raises InvalidRequest for what is no head.
         """
         return await auditing.verify(self._store, auditing.read_head(head))
+
+
+def email_of(text: str) -> str:
+    """An e-mail address as it is stored. Raises InvalidRequest."""
+    email = text.strip().lower()
+    if not _EMAIL.fullmatch(email) or not email.isprintable():
+        raise InvalidRequest("email must be an e-mail address", "invalid_email", "email")
+    return email

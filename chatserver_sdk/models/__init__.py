@@ -51,6 +51,13 @@ if TYPE_CHECKING:
         text_of as text_of,
         text_part as text_part,
     )
+    from .keys import (
+        ApiKeyCreated as ApiKeyCreated,
+        ApiKeyInfo as ApiKeyInfo,
+        ApiKeyListResponse as ApiKeyListResponse,
+        ApiKeyRequest as ApiKeyRequest,
+        TicketResponse as TicketResponse,
+    )
     from .principal import Principal as Principal, Role as Role
     from .sessions import (
         ChatMessageRecord as ChatMessageRecord,
@@ -78,6 +85,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         " ModelInfo ModelsResponse TokenLogprob TopLogprob UsageInfo",
         "content": "audio_part content_problem file_part image_part speaks_otherwise text_of"
         " text_part",
+        "keys": "ApiKeyCreated ApiKeyInfo ApiKeyListResponse ApiKeyRequest TicketResponse",
         "principal": "Principal Role",
         "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
         " ChatSessionSummary",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._base import Model, OpenEnum
 
@@ -21,7 +21,8 @@ class Principal(Model):
     """Who a request comes from; never holds the key itself.
 
     id: the one that the store gave them. role: what they may do. email, name: who they are, where
-    known. user_id: the user that they are, None for a service.
+    known. user_id: the user that they are, None for a service. key_id: the id of the key that they
+    came with, None for a token.
     """
 
     id: str
@@ -29,6 +30,8 @@ class Principal(Model):
     email: str | None = None
     name: str | None = None
     user_id: str | None = None
+    # With another key of theirs they are the same.
+    key_id: str | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:

@@ -26,13 +26,15 @@ from chatserver_sdk.storage import Store, StoreUnavailable
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
 from .openapi import add_completions
-from .routes import catalogue, completions, history, platform, resume
+from .routes import catalogue, completions, history, keys, platform, resume, tickets
+from .routes.access import Door, doors_of
 from .services import Services
 from .settings import Settings, is_loopback
 
 _log = logging.getLogger(__name__)
 
 _VERSION = (b"x-chatserver", __version__.encode())
+_PROTOCOLS = (catalogue, history, platform, keys, tickets)
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -73,7 +75,7 @@ class ChatServerApp:
             limit = self.services.settings.max_body_bytes
             await self._route(scope)(scope, limited(receive, limit), answer.send)
         except (RequestRefused, *REFUSALS) as exc:
-            _note(exc, self.services, scope)
+            _note(exc)
             await response_for(exc)(scope, receive, answer.send)
         except asyncio.CancelledError:
             # The server ends and waits no longer; uvicorn would log this as a failure of ours.
@@ -89,6 +91,15 @@ class ChatServerApp:
         if scope["path"] == completions.PATH:
             return self._completions
         return self._resume if resume.is_here(scope["path"]) else self._fastapi
+
+    @property
+    def doors(self) -> list[Door]:
+        """Every route with the roles that it lets in; the documentation's pages are everybody's.
+
+        Raises LookupError for one that does not say so.
+        """
+        behind = [door for protocol in _PROTOCOLS for door in doors_of(protocol.router.routes)]
+        return [*self._completions.doors, *self._resume.doors, *behind]
 
     def _check_host(self, headers: Headers) -> None:
         # A page on the web may point a name of its own at this machine and ask in its visitor's
@@ -124,9 +135,10 @@ def _fastapi(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.chat.start()
-        async with services.retention.running(), services.failed_keys.running():
+        async with services.retention.running():
             yield
         await services.chat.close()
+        await services.close()
 
     app = FastAPI(
         title="chatserver",
@@ -136,7 +148,7 @@ def _fastapi(services: Services) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    for protocol in (catalogue, history, platform):
+    for protocol in _PROTOCOLS:
         app.include_router(protocol.router)
     app.add_exception_handler(HTTPException, _http_refusal)
     app.add_exception_handler(RequestValidationError, _validation_refusal)
@@ -147,17 +159,14 @@ def _fastapi(services: Services) -> FastAPI:
     return app
 
 
-def _note(exc: Exception, services: Services, scope: Scope) -> None:
-    """Tell the operator of what is the database's fault, and the audit log who had no key."""
-    if isinstance(exc, Unauthenticated):
-        services.failed_keys.note((scope.get("client") or ("",))[0])
+def _note(exc: Exception) -> None:
+    """Tell the operator of what is nobody's fault but the database's."""
     if isinstance(exc, StoreUnavailable):
         _log.error("a request could not be carried out: %s", exc)
 
 
-# Not in a thread of its own, as FastAPI would: what is noted belongs to the loop.
-async def _refusal(request: Request, exc: Exception) -> Response:
-    _note(exc, request.app.state.services, request.scope)
+def _refusal(_: Request, exc: Exception) -> Response:
+    _note(exc)
     return response_for(exc)
 
 

@@ -23,6 +23,8 @@ _STATUS_FOR: tuple[tuple[type[Exception], int, str], ...] = (
     (engine.Forbidden, 403, "permission_error"),
     (engine.UnknownModel, 404, _INVALID),
     (engine.Gone, 410, _INVALID),
+    (engine.Unavailable, 503, "service_unavailable"),
+    (engine.RateLimited, 429, "rate_limit_error"),
     (engine.ShuttingDown, 503, "service_unavailable"),
     (storage.NotFound, 404, "not_found_error"),
     (storage.Conflict, 409, "conflict_error"),
@@ -63,6 +65,8 @@ def response_for(exc: Exception) -> Response:
                 errors=list(getattr(exc, "errors", ())),
             )
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+            if isinstance(exc, engine.RateLimited):
+                headers["Retry-After"] = str(exc.retry_after)
             return json_response(status, encode_error(detail), headers)
     return refusal(500, "the server failed; its log says why, under this request's id")
 

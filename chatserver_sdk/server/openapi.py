@@ -71,7 +71,11 @@ def _responses(answer: dict[str, Any]) -> dict[str, Any]:
             " Idempotency-Key is another request's."
         },
         "410": {"description": "What this Idempotency-Key stands for is not kept any longer."},
-        "503": {"description": "The store is not there, or the server is stopping."},
+        "429": {"description": "Too many requests; `Retry-After` says when more may be made."},
+        "503": {
+            "description": "The store is not there, too many answers are being given, or the"
+            " server is stopping."
+        },
     }
 
 
@@ -86,6 +90,7 @@ def _resume_operation() -> dict[str, Any]:
         "parameters": [
             _parameter("turn_id", "path", "What the answer's header `X-Turn-Id` said."),
             _parameter("Last-Event-ID", "header", "The last event's id. It wins over `after`."),
+            _parameter("ticket", "query", "Of POST /api/v1/tickets, where no header can be sent."),
             _parameter("after", "query", "The number behind the colon of the last event's id."),
         ],
         "responses": {

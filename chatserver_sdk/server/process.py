@@ -18,7 +18,7 @@ from types import FrameType
 import uvicorn
 
 from chatserver_sdk.agents import Agent
-from chatserver_sdk.engine import Unauthenticated, new_key
+from chatserver_sdk.engine import new_key
 from chatserver_sdk.engine.keys import DEV_ADMIN
 from chatserver_sdk.exceptions import ConfigurationError
 from chatserver_sdk.storage import Conflict, Store, StoreUnavailable, admins, open_store
@@ -207,13 +207,8 @@ async def _first_key(
 
 
 async def _ignores_bootstrap_key(app: ChatServerApp, settings: Settings) -> bool:
-    if settings.bootstrap_key is None:
-        return False
-    try:
-        await app.services.keys.authenticate(settings.bootstrap_key)
-    except Unauthenticated:
-        return True
-    return False
+    key = settings.bootstrap_key
+    return key is not None and not await app.services.keys.knows(key)
 
 
 async def _enrol_dev_admin(store: Store) -> None:

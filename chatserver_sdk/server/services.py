@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from starlette.datastructures import Headers
+from typing import TYPE_CHECKING
 
 from chatserver_sdk.agents import Agent
-from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
+from chatserver_sdk.engine import (
+    Catalogue,
+    ChatService,
+    FailedAuthentications,
+    KeyIssuer,
+    KeyRing,
+    PlatformService,
+    TicketOffice,
+)
 from chatserver_sdk.engine.auditing import Retention
-from chatserver_sdk.engine.failed_keys import FailedKeys
 from chatserver_sdk.engine.tally import Tally
-from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
+from .doorkeeper import Doorkeeper
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from chatserver_sdk.engine.limits import RateLimits
+    from chatserver_sdk.engine.tokens import TokenReader
 
 
 @dataclass
@@ -29,32 +39,56 @@ class Services:
     chat: ChatService
     platform: PlatformService
     retention: Retention
-    failed_keys: FailedKeys
+    issuer: KeyIssuer
+    door: Doorkeeper
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
         """The services of a server with these agents."""
         catalogue = Catalogue(agents, settings.aliases)
         tally = Tally(store)
+        ring = KeyRing(store, dev=settings.dev)
+        limits = _limits(settings)
+        chat = ChatService(
+            store,
+            catalogue,
+            tally,
+            resume_window=settings.resume_window,
+            limits=limits,
+            max_running=settings.max_running_turns,
+            longest_message=settings.max_message_chars,
+        )
         return cls(
             settings,
             store,
             catalogue,
-            KeyRing(store, dev=settings.dev),
-            ChatService(store, catalogue, tally, resume_window=settings.resume_window),
-            PlatformService(store, catalogue, tally),
+            ring,
+            chat,
+            PlatformService(store, catalogue, tally, ring.forget),
             Retention(store, settings.audit_retention_days),
-            FailedKeys(store),
+            KeyIssuer(store, ring),
+            Doorkeeper(
+                ring, TicketOffice(), FailedAuthentications(store), _tokens(settings), limits
+            ),
         )
 
-    async def principal(self, headers: Headers) -> Principal:
-        """Who is asking. Raises Unauthenticated."""
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        return await self.keys.authenticate(key.strip() if scheme.lower() == "bearer" else None)
+    async def close(self) -> None:
+        """Store what waits to be stored; then nothing is asked any more."""
+        await self.door.close()
 
-    async def admin(self, headers: Headers) -> Principal:
-        """The administrator who is asking. Raises Unauthenticated, Forbidden."""
-        principal = await self.principal(headers)
-        if principal.role != Role.ADMIN:
-            raise Forbidden("this needs an administrator's API key", "admin_required")
-        return principal
+
+# What only some servers need is imported for them only: both take 40 ms and more.
+def _limits(settings: Settings) -> RateLimits | None:
+    if settings.rate_limits == (None, None, None):
+        return None
+    from chatserver_sdk.engine.limits import RateLimits
+
+    return RateLimits(*settings.rate_limits)
+
+
+def _tokens(settings: Settings) -> TokenReader | None:
+    if settings.token_rules is None:
+        return None
+    from chatserver_sdk.engine.tokens import TokenReader
+
+    return TokenReader(settings.token_rules)

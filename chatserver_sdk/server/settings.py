@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from platformdirs import user_data_path
 
+from chatserver_sdk.engine import TokenRules
 from chatserver_sdk.exceptions import ConfigurationError
 
 MEMORY = ":memory:"
@@ -27,6 +28,10 @@ class Settings:
     back; then it is stopped and forgotten. Answers with a history can be read again any time.
     grace: seconds that running answers are given when the server stops.
     audit_retention_days: older entries of the audit log are trimmed; None keeps all.
+    max_running_turns: how many answers may be on their way at once. max_message_chars: the longest
+    text of one message. rate_limit_key, rate_limit_user, rate_limit_session: how often may be
+    asked, such as `60/minute` or `5/second; 1000/hour`; None is without end.
+    jwt_*: which tokens of another issuer count beside keys, as of engine.TokenRules.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -42,6 +47,18 @@ class Settings:
     resume_window: float = 60.0
     grace: float = 5.0
     audit_retention_days: int | None = None
+    max_running_turns: int = 1000
+    max_message_chars: int = 4_000_000
+    rate_limit_key: str | None = None
+    rate_limit_user: str | None = None
+    rate_limit_session: str | None = None
+    jwt_secret: str | None = field(default=None, repr=False)
+    jwt_jwks: str | None = None
+    jwt_algorithms: Sequence[str] = ()
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+    jwt_role_claim: str = "role"
+    jwt_leeway: float = 30.0
 
     def __post_init__(self) -> None:
         if self.dev and not is_loopback(self.host):
@@ -59,6 +76,39 @@ class Settings:
             raise ConfigurationError(
                 "CHATSERVER_BOOTSTRAP_KEY must be printable ASCII text without blanks"
             )
+        if self.max_running_turns < 1 or self.max_message_chars < 1:
+            raise ConfigurationError("max_running_turns and max_message_chars must be 1 or more")
+        # What does not fit is said now, and not to the first caller.
+        self._check_rates()
+        self.token_rules
+
+    def _check_rates(self) -> None:
+        if self.rate_limits == (None, None, None):
+            return
+        from chatserver_sdk.engine.limits import RateLimits
+
+        RateLimits(*self.rate_limits)
+
+    @property
+    def rate_limits(self) -> tuple[str | None, str | None, str | None]:
+        """How often may be asked per key, user and session."""
+        return self.rate_limit_key, self.rate_limit_user, self.rate_limit_session
+
+    @property
+    def token_rules(self) -> TokenRules | None:
+        """Which tokens count; None: none do. Raises ConfigurationError."""
+        sources = (self.jwt_secret, self.jwt_jwks)
+        if (*sources, self.jwt_audience, self.jwt_issuer) == (None,) * 4:
+            if not self.jwt_algorithms:
+                return None
+        return TokenRules(
+            *sources,
+            tuple(self.jwt_algorithms),
+            self.jwt_audience,
+            self.jwt_issuer,
+            self.jwt_role_claim,
+            self.jwt_leeway,
+        )
 
     @property
     def database(self) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import AdminInfo, Role
 
-from . import audit
+from . import audit, generation
 from .errors import Conflict, NotFound
 from .tables import EPOCH, admins, api_keys, principals
 
@@ -60,6 +60,7 @@ def add_admin(
         _note(connection, principal_id, workos_id, name)
     granted = {"principal_id": principal_id, "created_at": now, "created_by": by}
     connection.execute(insert(admins), granted)
+    generation.advance(connection)
     audit.record(connection, "admin.added", by=by, now=now, resource="admin", resource_id=email)
     return principal_id
 
@@ -86,6 +87,7 @@ def remove_admin(connection: Connection, *, email: str, by: str | None, now: dat
             "last_admin",
         )
     connection.execute(delete(admins).where(admins.c.principal_id == principal_id))
+    generation.advance(connection)
     audit.record(connection, "admin.removed", by=by, now=now, resource="admin", resource_id=email)
 
 

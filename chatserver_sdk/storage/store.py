@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -41,6 +42,19 @@ class Store:
         self._reading = reading
         self._writer = Writer(writing, _TOGETHER)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, which other processes may write as well; None where there is none."""
+        url = None if self._reading is None else self._reading.url
+        if url is None or url.get_backend_name() != "sqlite" or not url.database:
+            return None
+        return Path(url.database).absolute()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody but this object can write it: a database in memory."""
+        return self._reading is None
 
     async def write(
         self, verb: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs

@@ -224,6 +224,18 @@ api_keys = Table(
     Column("expires_at", Timestamp),
     Column("last_used_at", Timestamp),
     Column("revoked_at", Timestamp),
+    Column("created_by", String(256)),
+    Index("ix_api_keys_made", "created_at", "id"),
+    Index("ix_api_keys_principal", "principal_id"),
+)
+
+# One row, counted up in every transaction that changes what a key may do: who remembers keys reads
+# it to know whether that is still so, also where another process has written.
+key_generation = Table(
+    "key_generation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
 )
 
 audit_entries = Table(

@@ -149,6 +149,9 @@ IDS: list[tuple[str, Call]] = [
     ("email", lambda client, value: client.remove_admin(value)),
     ("email", lambda client, value: client.add_admin("w1", value)),
     ("workos_id", lambda client, value: client.add_admin(value, "a@x.org")),
+    ("key_id", lambda client, value: client.revoke_key(value)),
+    ("name", lambda client, value: client.create_key(value)),
+    ("role", lambda client, value: client.create_key("k", value)),
 ]
 
 

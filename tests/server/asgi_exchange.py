@@ -103,6 +103,7 @@ async def application(*agents: Any, **settings: Any) -> AsyncIterator[ChatServer
         yield app
     finally:
         await app.services.chat.close()
+        await app.services.close()
         store.close()
 
 

@@ -227,14 +227,12 @@ def test_unknown_paths(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "query", "param"),
     [
-        (SESSIONS, "", "user_id"),
         (SESSIONS, "user_id=", "user_id"),
         (SESSIONS, "user_id=" + "x" * 257, "user_id"),
         *((SESSIONS, f"user_id=a&page={bad}", "page") for bad in ("0", "-1", "x", "", "1.5")),
         (SESSIONS, f"user_id=a&page={10**30}", "page"),
         (SESSIONS, "user_id=a&page=" + "9" * 5000, "page"),
         *((SESSIONS, f"user_id=a&page_size={bad}", "page_size") for bad in ("0", "101", "x")),
-        (f"{SESSIONS}/x", "", "user_id"),
         *((f"{PLATFORM}/audit", f"limit={bad}", "limit") for bad in ("0", "201", "x", "NaN")),
         *((f"{PLATFORM}/audit", f"offset={bad}", "offset") for bad in ("-1", "x", 10**30)),
     ],

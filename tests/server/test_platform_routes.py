@@ -208,6 +208,10 @@ def test_the_openapi_document(api: Api) -> None:
         ("GET", f"{PLATFORM}/audit/verify"),
         ("GET", "/atoms/chat/sessions/{session_id}/export"),
         ("DELETE", f"{PLATFORM}/users/{{user_id}}"),
+        ("GET", f"{PLATFORM}/keys"),
+        ("POST", f"{PLATFORM}/keys"),
+        ("DELETE", f"{PLATFORM}/keys/{{key_id}}"),
+        ("POST", "/api/v1/tickets"),
     }
     assert api.get("/openapi.json").json() == document
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
 
 from chatserver_sdk.models import (
     ChatMessageRecord,
@@ -16,7 +21,7 @@ from chatserver_sdk.models import (
     UsageInfo,
 )
 from chatserver_sdk.models.events import TextDelta
-from chatserver_sdk.storage import Store, open_store, turns
+from chatserver_sdk.storage import Store, migration, open_store, turns
 
 R = TypeVar("R")
 
@@ -120,3 +125,14 @@ def ended(
         answer=None if answer is None else record,
         log=[TextDelta(answer or "")],
     )
+
+
+def make_database(path: Path, revision: str) -> None:
+    """A SQLite file as an earlier version has left it, without any record."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migration.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sqlite3
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
-from store_records import NOW, Db, new_id
+from store_records import NOW, Db, make_database, new_id
 
 import chatserver_sdk.storage
 from chatserver_sdk.storage import admins, audit, sessions
@@ -112,29 +113,19 @@ def test_pages_of_sessions_are_not_sorted(sqlite_db: Db, arguments: dict[str, An
 
 def test_an_older_database_gets_its_indexes(tmp_path: Path) -> None:
     """One of the first revision is brought up to date with what it holds."""
-    path = str(tmp_path / "store.db")
-    db = Db.open(path)
-    db.write(audit.record, "a", by=None, now=NOW, resource="r", resource_id="i")
-    db.write(to_first_revision)
-    db.close()
+    path = tmp_path / "store.db"
+    make_database(path, "0001")
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "INSERT INTO audit_entries (seq, timestamp, action, metadata) VALUES (1, 1, 'a', '{}')"
+    )
+    connection.commit()
+    connection.close()
 
-    db = Db.open(path)
+    db = Db.open(str(path))
     entries = db.read(audit.list_entries, limit=9, filters=AuditFilters(action="a"))
     names = db.read(lambda c: [row[0] for row in c.execute(text("SELECT name FROM sqlite_master"))])
     db.close()
 
     assert [entry.id for entry in entries] == ["1"]
     assert {"ix_sessions_opened", "idempotency_keys", "ix_audit_entries_action"} <= set(names)
-
-
-def to_first_revision(connection: Connection) -> int:
-    """Take away what later steps have made."""
-    for name in ("idempotency_keys", "audit_checkpoints"):
-        connection.execute(text(f"DROP TABLE {name}"))
-    connection.execute(text("DROP INDEX ix_sessions_opened"))
-    made = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_audit%'"
-    for name in connection.execute(text(made)).scalars().all():
-        connection.execute(text(f"DROP INDEX {name}"))
-    connection.execute(text("DROP INDEX ix_admins_created"))
-    connection.execute(text("ALTER TABLE audit_entries DROP COLUMN hash"))
-    return connection.execute(text("UPDATE alembic_version SET version_num = '0001'")).rowcount

@@ -18,6 +18,7 @@ from typing_extensions import assert_type
 import chatserver_sdk
 from chatserver_sdk import (
     AdminInfo,
+    ApiKeyInfo,
     APIStatusError,
     APITimeoutError,
     AuditEntry,
@@ -169,6 +170,10 @@ def administration(client: ChatServerClient) -> None:
     print(f"Platform admins: {admins['count']}", *admins["admins"])
     assert_type(client.add_admin("w", "a@x.org").status, str)
     assert_type(client.remove_admin("a@x.org").email, str)
+    made = client.create_key("ada's laptop", "user", user_id="ada", expires_at="2030-01-01")
+    assert_type(made.key, str)
+    assert_type(client.list_keys(limit=9).keys, list[ApiKeyInfo])
+    assert_type(client.revoke_key(made.id).revoked_at, datetime | None)
     assert_type(client.get_platform_stats().system_health, SystemHealth)
     assert_type(client.get_platform_stats().total_users, int)
     assert_type(client.get_audit_log(limit=20).entries, list[AuditEntry])

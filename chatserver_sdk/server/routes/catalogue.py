@@ -8,7 +8,7 @@ from chatserver_sdk import __version__
 from chatserver_sdk.models import ModelInfo, ModelsResponse
 
 from ..errors import json_response
-from .access import Anybody, Server
+from .access import Anybody, Everybody, Server
 
 router = APIRouter(tags=["models"])
 
@@ -28,7 +28,7 @@ async def get_model(server: Server, principal: Anybody, model: str) -> Response:
     return json_response(200, found.to_dict())
 
 
-@router.get("/health", tags=["health"])
+@router.get("/health", tags=["health"], dependencies=[Everybody])
 async def health() -> Response:
     """Whether the server answers. Needs no key."""
     return json_response(200, {"status": "ok", "version": __version__})

@@ -22,9 +22,11 @@ from chatserver_sdk.models.content import content_problem, speaks_otherwise
 from chatserver_sdk.models.events import TERMINAL, Event, TextDelta, TurnCancelled, TurnFailed
 
 from ..bodies import idempotency_key, read_body
+from ..doorkeeper import ANYBODY
 from ..errors import RequestRefused, invalid_request, send_json
 from ..services import Services
 from ..streaming import read_end, send_events
+from .access import Door
 
 PATH = "/v1/chat/completions"
 
@@ -45,6 +47,8 @@ _FREE = ("tool_choice", "response_format", "logit_bias", "stream_options")
 class Completions:
     """The endpoint of one server."""
 
+    doors = (Door("POST", PATH, ANYBODY),)
+
     def __init__(self, services: Services) -> None:
         self._services = services
 
@@ -52,7 +56,7 @@ class Completions:
         if scope["method"] != "POST":
             raise RequestRefused(405, f"{scope['method']} is not possible here; POST", Allow="POST")
         sent = Headers(scope=scope)
-        principal = await self._services.principal(sent)
+        principal = await self._services.door.admit(scope, sent, ANYBODY)
         body = await read_body(receive)
         key = idempotency_key(sent, principal, "completions", body)
         request = decode_request(body)

@@ -14,14 +14,17 @@ from .access import Anybody, Cursor, Server
 
 router = APIRouter(prefix="/atoms/chat/sessions", tags=["history"])
 
-UserId = Annotated[str, Query(min_length=1, max_length=256)]
+UserId = Annotated[
+    str | None,
+    Query(min_length=1, max_length=256, description="Whose; a user's key knows it by itself."),
+]
 
 
 @router.get("", response_model=ChatSessionListResponse)
 async def list_sessions(
     server: Server,
     principal: Anybody,
-    user_id: UserId,
+    user_id: UserId = None,
     page: Annotated[int, Query(ge=1, le=1_000_000_000)] = 1,
     page_size: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Cursor = None,
@@ -40,7 +43,7 @@ async def list_sessions(
 
 @router.get("/{session_id}", response_model=ChatSessionDetailResponse)
 async def get_session(
-    server: Server, principal: Anybody, session_id: str, user_id: UserId
+    server: Server, principal: Anybody, session_id: str, user_id: UserId = None
 ) -> Response:
     """A session with its transcript. 404 for another user's as well."""
     found = await server.chat.get_session(principal, session_id.lower(), user_id)

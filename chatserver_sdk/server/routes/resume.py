@@ -11,9 +11,11 @@ from starlette.types import Receive, Scope, Send
 from chatserver_sdk.engine import InvalidRequest, Turn
 
 from ..bodies import read_body
+from ..doorkeeper import ANYBODY
 from ..errors import RequestRefused
 from ..services import Services
 from ..streaming import Encode, send_events
+from .access import Door
 from .completions import PATH as COMPLETIONS
 from .completions import Chunks, headers_of
 
@@ -39,6 +41,8 @@ def is_here(path: str) -> bool:
 class Resume:
     """The endpoint of one server."""
 
+    doors = (Door("GET", PATH, ANYBODY),)
+
     def __init__(self, services: Services) -> None:
         self._services = services
 
@@ -46,7 +50,7 @@ class Resume:
         if scope["method"] != "GET":
             raise RequestRefused(405, f"{scope['method']} is not possible here; GET", Allow="GET")
         headers = Headers(scope=scope)
-        principal = await self._services.principal(headers)
+        principal = await self._services.door.admit(scope, headers, ANYBODY, takes_tickets=True)
         turn_id = scope["path"].split("/")[-2].lower()
         cursor = _cursor(turn_id, headers, QueryParams(scope["query_string"]))
         # A body has no meaning here; what is received behind it says that the reader is gone.

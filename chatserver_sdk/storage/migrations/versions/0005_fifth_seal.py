@@ -17,7 +17,7 @@ from alembic import op
 from chatserver_sdk.storage import chain
 
 revision = "0005"
-down_revision = "0002"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
