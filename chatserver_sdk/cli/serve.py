@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from chatserver_sdk.exceptions import ConfigurationError
-from chatserver_sdk.server import Settings, Started, configuration, process, serve
+from chatserver_sdk.server import Settings, Started, configuration, logs, process, serve
 from chatserver_sdk.server.settings import MEMORY
 from chatserver_sdk.storage import StoreError
 
@@ -22,6 +22,7 @@ def run(*, config: str | None, flags: Mapping[str, Any]) -> None:
     """Serve until SIGINT or SIGTERM. Raises ClickException with what is in the way."""
     try:
         settings = configuration.load(config, os.environ, flags)
+        logs.configure(settings)
         with _FirstKey(settings) as first_key:
             announce = _announce(settings, first_key)
             process.run(serve(settings, announce, keep_key=first_key.keep))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from uuid import uuid4
@@ -61,11 +62,13 @@ class ChatService:
         resume_window: float = 60.0,
         context_size: int = 200,
         patience: float = _PATIENCE,
+        on_end: Callable[[Turn], None] | None = None,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._context_size = context_size
         self._patience = patience
+        self._on_end = on_end
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
         self._shelf = Shelf(resume_window, self._let_go)
         self._keys = IdempotencyKeys()
@@ -200,6 +203,25 @@ class ChatService:
         self._check_may_read(principal, user_id)
         return await self._store.read(sessions.get_session, session_id, user_id)
 
+    @property
+    def running_turns(self) -> int:
+        """How many turns run now."""
+        return len(self._tasks)
+
+    @property
+    def readers(self) -> int:
+        """How many read turns now."""
+        return self._shelf.readers
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing new is begun."""
+        return self._closing
+
+    def begin_closing(self) -> None:
+        """Begin nothing new from now on; close() does the rest."""
+        self._closing = True
+
     def interrupt(self) -> None:
         """Stop every turn; each is stored as far as it came."""
         for turn in list(self._tasks):
@@ -243,6 +265,8 @@ class ChatService:
     def _forget(self, turn: Turn, begun: asyncio.Future[None]) -> None:
         del self._tasks[turn]
         self._shelf.rest(turn)
+        if self._on_end is not None:
+            self._on_end(turn)
         # Stopped before it could begin: whoever asked still waits for an answer.
         if not begun.done():
             begun.set_exception(_shutting_down())

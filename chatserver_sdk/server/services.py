@@ -12,6 +12,8 @@ from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, Pl
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
+from . import visits
+from .metrics import Metrics
 from .settings import Settings
 
 
@@ -25,24 +27,40 @@ class Services:
     keys: KeyRing
     chat: ChatService
     platform: PlatformService
+    metrics: Metrics
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
         """The services of a server with these agents."""
         catalogue = Catalogue(agents, settings.aliases)
+        metrics = Metrics()
+        chat = ChatService(
+            store, catalogue, resume_window=settings.resume_window, on_end=metrics.count_turn
+        )
+        metrics.watch_store(store)
+        metrics.watch_turns(
+            {model.id for model in catalogue.list_models()},
+            lambda: chat.running_turns,
+            lambda: chat.readers,
+        )
         return cls(
             settings,
             store,
             catalogue,
             KeyRing(store, dev=settings.dev),
-            ChatService(store, catalogue, resume_window=settings.resume_window),
+            chat,
             PlatformService(store, catalogue),
+            metrics,
         )
 
     async def principal(self, headers: Headers) -> Principal:
         """Who is asking. Raises Unauthenticated."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        return await self.keys.authenticate(key.strip() if scheme.lower() == "bearer" else None)
+        principal = await self.keys.authenticate(
+            key.strip() if scheme.lower() == "bearer" else None
+        )
+        visits.note_principal(principal.id)
+        return principal
 
     async def admin(self, headers: Headers) -> Principal:
         """The administrator who is asking. Raises Unauthenticated, Forbidden."""

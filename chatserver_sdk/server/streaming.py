@@ -11,6 +11,8 @@ from chatserver_sdk._wire import sse
 from chatserver_sdk.engine import Turn
 from chatserver_sdk.models.events import TERMINAL, Event
 
+from . import visits
+
 # A proxy cuts a connection that is silent for 16 to 30 s.
 HEARTBEAT = 10.0
 # A reader that reads nothing keeps its turn in memory for no longer than this.
@@ -78,6 +80,7 @@ async def _send_log(
     while not gone.done():
         events = await turn.read(seq, heartbeat, _MOST_EVENTS)
         body, count = _pack(events, encode)
+        visits.note_events(count)
         seq += count
         is_last = count > 0 and isinstance(events[count - 1], TERMINAL)
         if body or not events:

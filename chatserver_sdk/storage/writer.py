@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
@@ -34,6 +35,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
+        self.on_commit: Callable[[float, int], None] | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -46,6 +48,10 @@ class Writer:
             self._jobs.put(_Job(work, future))
         return future
 
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return self._jobs.qsize()
+
     def close(self) -> None:
         """Finish what was submitted, then stop."""
         with self._closing:
@@ -57,7 +63,10 @@ class Writer:
     def _run(self) -> None:
         while True:
             batch, is_last = self._take()
+            begun = time.perf_counter()
             self._commit(batch)
+            if batch and self.on_commit is not None:
+                self.on_commit(time.perf_counter() - begun, len(batch))
             if is_last:
                 return
 

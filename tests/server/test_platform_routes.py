@@ -197,6 +197,9 @@ def test_the_openapi_document(api: Api) -> None:
         ("GET", "/v1/models"),
         ("GET", "/v1/models/{model}"),
         ("GET", "/health"),
+        ("GET", "/health/live"),
+        ("GET", "/health/ready"),
+        ("GET", "/metrics"),
         ("GET", "/atoms/chat/sessions"),
         ("GET", "/atoms/chat/sessions/{session_id}"),
         ("GET", f"{PLATFORM}/stats"),
@@ -229,7 +232,7 @@ def test_the_document_describes_the_hot_route(api: Api) -> None:
                 for route in routes.values()
             }
         )
-        == 12
+        == 15
     )
 
 

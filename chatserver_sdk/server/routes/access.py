@@ -12,7 +12,7 @@ from chatserver_sdk.models import Principal
 from ..services import Services
 
 # For the documentation page; the key itself is read by Services, whose 401 says more.
-_bearer = Depends(HTTPBearer(auto_error=False, description="An API key."))
+bearer = Depends(HTTPBearer(auto_error=False, description="An API key."))
 
 
 def services_of(request: Request) -> Services:
@@ -20,11 +20,11 @@ def services_of(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-async def _anybody(request: Request, _: Annotated[object, _bearer]) -> Principal:
+async def _anybody(request: Request, _: Annotated[object, bearer]) -> Principal:
     return await services_of(request).principal(request.headers)
 
 
-async def _admin(request: Request, _: Annotated[object, _bearer]) -> Principal:
+async def _admin(request: Request, _: Annotated[object, bearer]) -> Principal:
     return await services_of(request).admin(request.headers)
 
 

@@ -45,6 +45,8 @@ _FREE = ("tool_choice", "response_format", "logit_bias", "stream_options")
 class Completions:
     """The endpoint of one server."""
 
+    template = PATH
+
     def __init__(self, services: Services) -> None:
         self._services = services
 

@@ -39,6 +39,8 @@ def is_here(path: str) -> bool:
 class Resume:
     """The endpoint of one server."""
 
+    template = PATH
+
     def __init__(self, services: Services) -> None:
         self._services = services
 
