@@ -66,7 +66,7 @@ class ChatServerApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._fastapi(scope, receive, send)
+            await self._open(scope, receive, send)
             return
         visit = Visit(scope, send, self.services.metrics.count_events)
         token = visits.current.set(visit)
@@ -84,8 +84,7 @@ class ChatServerApp:
         settings, visit = self.services.settings, visits.current.get()
         assert visit is not None
         try:
-            check_secure(settings, scope)
-            self._check_host(scope)
+            self._check_way(scope)
             endpoint = self._route(scope)
             scope["template"] = getattr(endpoint, "template", None)
             within = limited(receive, settings.max_body_bytes, settings.body_timeout)
@@ -108,10 +107,24 @@ class ChatServerApp:
             return self._completions
         return self._resume if resume.is_here(scope["path"]) else self._fastapi
 
-    def _check_host(self, scope: Scope) -> None:
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is no HTTP request: the server's life, and sockets."""
+        try:
+            if scope["type"] == "websocket":
+                self._check_way(scope)
+        except RequestRefused:
+            # Before it is accepted, this is a 403.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._fastapi(scope, receive, send)
+
+    def _check_way(self, scope: Scope) -> None:
+        """Raises RequestRefused for what must not come like this, whoever sends it."""
+        settings = self.services.settings
+        check_secure(settings, scope)
         # A page on the web may point a name of its own at this machine and ask in its visitor's
         # browser; the Host header still tells that name.
-        if not self.services.settings.dev:
+        if not settings.dev:
             return
         host = re.sub(r":\d+$", "", Headers(scope=scope).get("host", ""))
         if not is_loopback(host):

@@ -60,7 +60,8 @@ def _sentence(exc: Exception, certificate: Path, key: Path) -> str:
     reason = str(getattr(exc, "reason", "") or "")
     if "MISMATCH" in reason:
         return f"tls_key: the key in {key} does not belong to the certificate in {certificate}"
-    if "DECRYPT" in reason or "PASSWORD" in reason:
+    # OpenSSL says the same of a wrong password as of what is no key at all.
+    if b"ENCRYPTED" in key.read_bytes():
         return (
             f"tls_key: the key in {key} does not open with the password in"
             " tls_key_password_file, or needs one"
