@@ -26,9 +26,9 @@ from . import visits
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
 from .logs import log_access
-from .openapi import add_completions
+from .openapi import describe
 from .origins import allow_origins
-from .routes import catalogue, completions, health, history, platform, resume
+from .routes import catalogue, completions, documents, health, history, platform, resume
 from .services import Services
 from .settings import Settings, is_loopback
 from .tls import check_secure
@@ -79,6 +79,10 @@ class ChatServerApp:
             self.services.metrics.count_request(route, method, visit.status, seconds)
             log_access(scope, route, visit, seconds)
             visits.current.reset(token)
+
+    def document(self) -> dict[str, Any]:
+        """What /openapi.json says."""
+        return self._fastapi.openapi()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings, visit = self.services.settings, visits.current.get()
@@ -147,19 +151,20 @@ def _fastapi(services: Services) -> FastAPI:
     app = FastAPI(
         title="chatserver",
         version=__version__,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.services = services
-    for protocol in (catalogue, history, platform, health):
+    for protocol in (catalogue, history, platform, health, documents):
         app.include_router(protocol.router)
     app.add_exception_handler(HTTPException, _http_refusal)
     app.add_exception_handler(RequestValidationError, _validation_refusal)
     # Exception: what is nobody's gets the common shape too, and is raised on for the log.
     for kind in (*REFUSALS, Exception):
         app.add_exception_handler(kind, _refusal)
-    add_completions(app)
+    describe(app)
     return app
 
 

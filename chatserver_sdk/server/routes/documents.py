@@ -1,0 +1,15 @@
+"""GET /docs: the routes for people. /openapi.json, for programs, is FastAPI's own."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from ..docs_page import HEADERS, page
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """The page, of this server's own document."""
+    return Response(page(request.app.openapi()), headers=HEADERS, media_type="text/html")
