@@ -37,3 +37,10 @@ def test_our_client_is_measured() -> None:
         server.communicate()
     assert found["connections for ten streams"] == 0
     assert found["typed chunk"] > 0
+
+
+def test_the_server_is_measured() -> None:
+    """Its start beside bare FastAPI, and its load beside a bare application; each a number."""
+    for script in ("server_start.py", "server_load.py"):
+        found = measured(script)
+        assert found and all(value > 0 for value in found.values())
