@@ -32,6 +32,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     _head_bytes = 0
     _is_in_head = True
+    _may_be_long = False
     _timer: asyncio.TimerHandle | None = None
     _status = 400
 
@@ -46,6 +47,8 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_in_head:
             self._head_bytes += len(data)
+        # A head that is not longer than all that has come need not be measured.
+        self._may_be_long = max(self._head_bytes, len(data)) > self.max_head_bytes
         super().data_received(data)
         # What is half here: the parser keeps it for itself and says nothing of its size.
         if self._is_in_head and self._head_bytes > self.max_head_bytes:
@@ -60,11 +63,13 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_in_head = False
         self._head_bytes = 0
         self._stop_waiting()
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > self.max_head_bytes:
+        if self._may_be_long and self._size() > self.max_head_bytes:
             self._status = 431
             raise ValueError("the head is too long")
         super().on_headers_complete()
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls for what is no HTTP, and for what was raised above."""
