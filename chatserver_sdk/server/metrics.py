@@ -41,12 +41,8 @@ class Metrics:
             buckets=_LATENCIES,
             registry=registry,
         )
-        self._turns = Counter(
-            "chatserver_turns", "Turns that have ended.", ("model", "state"), registry=registry
-        )
-        self._tokens = Counter(
-            "chatserver_tokens", "What turns have cost.", ("model", "kind"), registry=registry
-        )
+        self._turns = self._counter("turns", "Turns that have ended.", "model", "state")
+        self._tokens = self._counter("tokens", "What turns have cost.", "model", "kind")
         self._events_sent = 0
         registry.register(self)
         # Finding a label's child costs more than counting with it.
@@ -118,6 +114,9 @@ class Metrics:
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"chatserver_{name}", about, labels, registry=self.registry)
 
     def _gauge(self, name: str, about: str, reading: Callable[[], float]) -> None:
         Gauge(name, about, registry=self.registry).set_function(reading)
