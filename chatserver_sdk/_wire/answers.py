@@ -44,7 +44,10 @@ class StreamedAnswer:
     @property
     def is_whole(self) -> bool:
         """Whether the answer was said to its end: `[DONE]`, or every choice has its reason."""
-        return self.is_done or self._finished >= max(self._choices_asked, len(self._choices))
+        # Most of the time none has, and that is seen at once.
+        return self.is_done or (
+            self._finished > 0 and self._finished >= max(self._choices_asked, len(self._choices))
+        )
 
     @property
     def finish_reasons(self) -> list[str | None]:
@@ -68,23 +71,22 @@ class StreamedAnswer:
         self.chunk = chunk
         self._note(chunk)
         choices = chunk.get("choices")
-        added = ""
-        for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choices, list):
+            choices = chunk["choices"] = []
+        added, has_odd = "", False
+        for choice in choices:
             if isinstance(choice, dict):
                 added += self._add_choice(choice)
+            else:
+                has_odd = True
+        if has_odd:
+            chunk["choices"] = [choice for choice in choices if isinstance(choice, dict)]
         return added
 
     def typed_chunk(self) -> ChatCompletionChunk | None:
         """The chunk that came last as a model, once. Raises DecodeError."""
-        if self.chunk is None:
-            return None
         chunk, self.chunk = self.chunk, None
-        choices = chunk.get("choices")
-        if not isinstance(choices, list):
-            chunk["choices"] = []
-        elif any(map(_is_odd, choices)):
-            chunk["choices"] = [_typed(choice) for choice in choices if isinstance(choice, dict)]
-        return models.ChatCompletionChunk.from_decoded(chunk)
+        return None if chunk is None else models.ChatCompletionChunk.from_decoded(chunk)
 
     def response(self) -> ChatCompletionResponse:
         """The same as if the answer had come whole."""
@@ -122,23 +124,25 @@ class StreamedAnswer:
                 self.metadata["usage"] = models.UsageInfo.from_dict(chunk["usage"])
 
     def _add_choice(self, choice: dict[str, Any]) -> str:
-        index = choice.get("index") or 0
-        if isinstance(index, str) and index.isdecimal():
-            index = int(index[:9])
-        if not isinstance(index, int) or index < 0:
+        reason = choice.get("finish_reason")
+        if reason == "":
+            # What some servers send in place of none.
+            reason = choice["finish_reason"] = None
+        index = choice.get("index")
+        if type(index) is not int:
+            index = _index_of(index)
+        if index < 0:
             return ""
-        index = int(index)
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = _Choice()
-        was_finished = bool(state.finish_reason)
+        if reason:
+            self._finished += state.finish_reason is None
+            state.finish_reason = str(reason)
+            if index == 0:
+                self.metadata["finish_reason"] = state.finish_reason
         added = state.add(choice)
-        self._finished += bool(state.finish_reason) and not was_finished
-        if index != 0:
-            return ""
-        if state.finish_reason:
-            self.metadata["finish_reason"] = state.finish_reason
-        return added
+        return added if index == 0 else ""
 
 
 class _Choice:
@@ -161,8 +165,6 @@ class _Choice:
 
     def add(self, choice: dict[str, Any]) -> str:
         """What the chunk says of this choice; the text that it adds."""
-        reason = choice.get("finish_reason")
-        self.finish_reason = str(reason) if reason else self.finish_reason
         if choice.get("logprobs"):
             self._add_logprobs(deepcopy(choice["logprobs"]))
         delta = choice.get("delta")
@@ -245,13 +247,12 @@ def _whole(value: Any) -> Any:
     return list(value) if isinstance(value, list) else value
 
 
-def _is_odd(choice: Any) -> bool:
-    return not isinstance(choice, dict) or choice.get("finish_reason") == ""
-
-
-def _typed(choice: dict[str, Any]) -> dict[str, Any]:
-    """The choice without the empty reason that some servers send in place of none."""
-    return choice if choice.get("finish_reason") != "" else {**choice, "finish_reason": None}
+def _index_of(said: Any) -> int:
+    """Which choice is meant by what is no plain number; -1 for none."""
+    if isinstance(said, str) and said.isdecimal():
+        return int(said[:9])
+    # What is said of no choice is said of the first; JSON's true is a number to Python.
+    return int(said or 0) if isinstance(said or 0, int) else -1
 
 
 def is_error(said: Any) -> bool:

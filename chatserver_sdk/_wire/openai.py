@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ _METADATA_HEADERS = {
     "turn_id": "x-turn-id",
     "request_id": "x-request-id",
 }
+
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 _BESIDE_TEXT = {"thought_delta", "tool_call", "tool_call_delta"}
 
@@ -178,6 +180,16 @@ def chunk_body(heading: Heading, event: Event) -> dict[str, Any] | None:
     if delta is None:
         return None
     return _chunk(heading, {"delta": delta, "finish_reason": None})
+
+
+def text_chunk(heading: Heading) -> Callable[[str], str]:
+    """What gives the JSON of the chunk that says some text; most chunks do, so that all of it but
+    the text is written once."""
+    empty = _chunk(heading, {"delta": {"content": ""}, "finish_reason": None})
+    written = json.dumps(empty, ensure_ascii=False, separators=(",", ":"))
+    # Quotes inside a name are escaped, so this stands for the field alone.
+    start, field, end = written.rpartition('"content":')
+    return lambda text: f"{start}{field}{_quoted(text)}{end[2:]}"
 
 
 def failure_detail(event: Any) -> errors.ErrorDetail:

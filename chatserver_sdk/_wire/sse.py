@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from chatserver_sdk.exceptions import DecodeError
@@ -19,6 +20,8 @@ from chatserver_sdk.exceptions import DecodeError
 MAX_EVENT_BYTES = 64 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
+# As numbers: a byte is found several times faster than a bytes of one.
+_LF, _NUL = 10, 0
 _RETRY = re.compile("[0-9]{1,15}")  # more digits than int() takes are no time to wait either
 
 
@@ -41,12 +44,13 @@ def iter_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     Raises DecodeError for an event of more than MAX_EVENT_BYTES.
     """
     last_id = ""
-    for block in _iter_blocks(_with_plain_line_ends(_without_bom(chunks))):
+    blocks = _split(_with_plain_line_ends(_without_bom(chunks)))
+    for block in chain.from_iterable(blocks):
         # The common event is one data line; servers that number them have an id line before it.
         line = block
         if block.startswith(b"id: "):
             head, _, line = block.partition(b"\n")
-        if line.startswith(b"data: ") and b"\n" not in line and b"\0" not in block:
+        if line.startswith(b"data: ") and _LF not in line and _NUL not in block:
             if line is not block:
                 last_id = head[4:].decode("utf-8", "replace")
             yield _event((line[6:].decode("utf-8", "replace"), "message", last_id, None))
@@ -62,6 +66,11 @@ def encode_event(data: str, *, event: str | None = None, id: str | None = None) 
     # Splitting at LF only would let a CR in the data end its line on the reader's side.
     lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return (head + "".join(f"data: {line}\n" for line in lines) + "\n").encode()
+
+
+def encode_line(data: str, *, id: str) -> bytes:
+    """The same for data without line ends, such as compact JSON."""
+    return f"id: {id}\ndata: {data}\n\n".encode()
 
 
 def encode_comment(text: str) -> bytes:
@@ -97,8 +106,8 @@ def _with_plain_line_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _iter_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """What stands between two empty lines."""
+def _split(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """What stands between two empty lines, as many of these as a chunk completes."""
     waiting: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -109,7 +118,7 @@ def _iter_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
             waiting.append(chunk)
         if ends:
             *blocks, rest = b"".join(waiting).split(b"\n\n")
-            yield from blocks
+            yield blocks
             waiting, size = [rest] if rest else [], len(rest)
         if size > MAX_EVENT_BYTES:
             raise DecodeError(f"the server sent an event of more than {MAX_EVENT_BYTES} bytes")

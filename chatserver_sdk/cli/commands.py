@@ -61,3 +61,49 @@ def demo() -> None:
     except KeyboardInterrupt:
         click.secho("\nstopped", dim=True)
         sys.exit(_INTERRUPTED)
+
+
+@chatserver.group()
+def db() -> None:
+    """Look after a store: bring it up to date, check its figures."""
+
+
+_LOCATION = click.option(
+    "--db", metavar="PATH|URL", help="The store. [default: a file in your data directory]"
+)
+
+
+@db.command("upgrade")
+@_LOCATION
+def db_upgrade(db: str | None) -> None:
+    """Bring a store up to date, while no server uses it.
+
+    A SQLite file is copied beside itself first. A server does the same at its start, without the
+    copy.
+    """
+    from .database import upgrade
+
+    upgrade(db)
+
+
+@db.command("current")
+@_LOCATION
+def db_current(db: str | None) -> None:
+    """Say which revision a store has, and whether it is the newest."""
+    from .database import current
+
+    current(db)
+
+
+@db.command("check")
+@_LOCATION
+@click.option("--repair", is_flag=True, help="Mend what differs, while no server uses the store.")
+def db_check(db: str | None, repair: bool) -> None:
+    """Compare the figures that are kept with the rows that they come from.
+
+    Prints each difference and exits with 1 where there is one. A day's figures also count what is
+    not stored, so they are wrong only where the stored turns come to more.
+    """
+    from .database import check
+
+    check(db, repair=repair)

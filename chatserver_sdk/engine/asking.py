@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.agents import Agent, InvalidQuestion, Question
 from chatserver_sdk.models import (
     ChatCompletionRequest,
@@ -62,7 +63,7 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
     metadata = request.metadata or {}
     user_id = _user_of(request, principal, metadata)
     given = _session_id(metadata)
-    session_id = given or str(uuid4())
+    session_id = given or new_id()
     question = Question(
         messages=request.messages,
         model=request.model,

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from uuid import uuid4
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     ChatMessageRecord,
@@ -16,7 +16,6 @@ from chatserver_sdk.models import (
     ChatSessionListResponse,
     Message,
     Principal,
-    UsageInfo,
 )
 from chatserver_sdk.models.events import (
     Event,
@@ -38,6 +37,7 @@ from .idempotency import IdempotencyKeys, in_progress
 from .outcome import Outcome, answer_of, count, end_of
 from .shelf import Shelf
 from .speaking import run_agent
+from .tally import Tally
 from .transcript import choose_new
 from .turn import CANCELLED, FAILED, Turn
 
@@ -58,6 +58,7 @@ class ChatService:
         self,
         store: Store,
         catalogue: Catalogue,
+        tally: Tally | None = None,
         *,
         resume_window: float = 60.0,
         context_size: int = 200,
@@ -66,6 +67,7 @@ class ChatService:
     ) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._tally = tally or Tally(store)
         self._context_size = context_size
         self._patience = patience
         self._on_end = on_end
@@ -132,7 +134,7 @@ class ChatService:
 
     async def _begin(self, asked: Asked, claim: Claim | None = None) -> Turn:
         turn = Turn(
-            str(uuid4()),
+            new_id(),
             session_id=asked.session_id,
             model=asked.request.model,
             user_id=asked.user_id,
@@ -238,6 +240,7 @@ class ChatService:
         self.interrupt()
         await self._wait_for_ends()
         self._shelf.close()
+        await self._tally.close()
         try:
             await self._store_late()
         except Exception as exc:
@@ -291,26 +294,28 @@ class ChatService:
             begun.set_result(None)
         self._shelf.put(turn)
         turn.emit(TurnStarted())
-        question = replace(asked.question, messages=context)
+        question = asked.question if context is None else replace(asked.question, messages=context)
         try:
             outcome = await run_agent(turn, asked.agent, question)
         except asyncio.CancelledError:
             outcome = self._stopped()
         turn.is_ending = True
         text = turn.text
-        outcome.usage = outcome.usage or count(question, text)
+        if outcome.usage is None:
+            outcome.usage = count(question, text)
         if isinstance(outcome.event, TurnCompleted):
             outcome.event.usage = outcome.usage
         await self._settle(turn, outcome, answer_of(turn, outcome, text, next_index))
 
     async def _open(
         self, turn: Turn, asked: Asked, claim: Claim | None
-    ) -> tuple[list[Message], int]:
+    ) -> tuple[list[Message] | None, int]:
+        """What the agent is to see besides the question, and where its answer's place is."""
         if claim is not None:
             self._keys.check_free(claim)
         if not turn.is_stored:
             await self._take_key(turn, claim)
-            return list(asked.request.messages), 0
+            return None, 0
         await self._store_late()
         planned = plan(asked, turn, self._context_size, claim)
         begun = await self._store.write(turns.begin, planned, choose_new)
@@ -323,7 +328,7 @@ class ChatService:
         if claim is None:
             return
         # A turn with a user may have it.
-        await self._store.read(idempotency.check_free, claim, turn.started_at)
+        await self._store.read(idempotency.check_one_free, claim, turn.started_at)
         turn.key = claim.key
         self._keys.remember(claim.key, turn.id)
 
@@ -344,10 +349,14 @@ class ChatService:
 
     async def _settle(self, turn: Turn, outcome: Outcome, answer: ChatMessageRecord | None) -> None:
         """Store the answer, then say that it is whole."""
-        closing: list[Event] = [Usage(outcome.usage or UsageInfo()), outcome.event]
+        closing: list[Event] = [Usage(outcome.cost), outcome.event]
         if answer is not None:
             closing.insert(0, MessageStored(answer))
         turn.number(closing)
+        if not turn.is_stored:
+            self._tally.add(clock.now(), outcome.cost)
+            turn.publish(closing)
+            return
         try:
             end = end_of(turn, outcome, answer, [*turn.log, *closing])
             await self._store.write(turns.finish, end)
@@ -367,8 +376,7 @@ class ChatService:
         except Exception:
             sentence += ", and neither could its end"
             # Its session would be busy for ever.
-            if turn.is_stored:
-                self._unstored[turn.id] = end
+            self._unstored[turn.id] = end
         _report(reason, sentence)
         return failed
 

@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from chatserver_sdk.storage import Conflict
-from chatserver_sdk.storage.idempotency import KEPT, Claim, Key, KeyTaken, Taken
-
-Place = tuple[str, str, str]
+from chatserver_sdk.storage.idempotency import KEPT, Claim, Key, KeyTaken, Place, Taken
 
 # How long a request waits for an earlier one that is about to be stored.
 _PATIENCE = 10.0

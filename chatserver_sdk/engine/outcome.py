@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import uuid4
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk._wire import openai
 from chatserver_sdk.agents import Question
 from chatserver_sdk.models import ChatMessageRecord, MessageRole, UsageInfo
@@ -24,6 +24,11 @@ class Outcome:
     state: str
     usage: UsageInfo | None = None
 
+    @property
+    def cost(self) -> UsageInfo:
+        """What it cost; zeros where nobody has said."""
+        return UsageInfo() if self.usage is None else self.usage
+
 
 def answer_of(
     turn: Turn, outcome: Outcome, text: str, message_index: int
@@ -37,7 +42,7 @@ def answer_of(
     said = openai.message_of(text, turn.log)
     calls = {"tool_calls": said["tool_calls"]} if "tool_calls" in said else {}
     return ChatMessageRecord(
-        id=str(uuid4()),
+        id=new_id(),
         message_index=message_index,
         role=MessageRole.ASSISTANT,
         created_at=clock.now(),
@@ -58,13 +63,13 @@ def end_of(
     failed = outcome.event if isinstance(outcome.event, TurnFailed) else None
     return turns.TurnEnd(
         turn_id=turn.id,
-        session_id=turn.session_id if turn.is_stored else None,
+        session_id=turn.session_id,
         state=outcome.state,
         now=clock.now(),
         finish_reason=_finish_reason(outcome),
         error_code=failed.code if failed else None,
         error_message=failed.message if failed else None,
-        usage=outcome.usage or UsageInfo(),
+        usage=outcome.cost,
         answer=answer,
         log=log,
     )

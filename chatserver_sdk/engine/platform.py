@@ -20,6 +20,7 @@ from chatserver_sdk.storage.idempotency import Key
 from . import clock, lists
 from .catalogue import Catalogue
 from .errors import InvalidRequest
+from .tally import Tally
 
 # Not RFC 5322, which allows what no mail server takes: one @, something on both sides, no blanks.
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -28,12 +29,14 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 class PlatformService:
     """Figures, administrators and the audit log of one store."""
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, tally: Tally | None = None) -> None:
         self._store = store
+        self._tally = tally or Tally(store)
         self._catalogue = catalogue
 
     async def stats(self) -> PlatformStats:
         """The figures of the whole platform."""
+        await self._tally.flush()
         stats = await self._store.read(statistics.platform_stats, clock.now())
         stats.system_health = SystemHealth("healthy", active_agents=self._catalogue.names)
         return stats

@@ -12,7 +12,6 @@ from copy import copy
 from chatserver_sdk.agents import Agent, Question
 from chatserver_sdk.models import UsageInfo
 from chatserver_sdk.models.events import (
-    TERMINAL,
     Event,
     TextDelta,
     ThoughtDelta,
@@ -51,14 +50,15 @@ async def run_agent(turn: Turn, agent: Agent, question: Question) -> Outcome:
 async def _listen(turn: Turn, saying: AsyncIterator[str | Event]) -> Outcome:
     usage: UsageInfo | None = None
     async for said in saying:
-        event = _event(said)
-        if isinstance(event, Usage):
+        event = TextDelta(_sound(said)) if isinstance(said, str) else _event(said)
+        if isinstance(event, TextDelta) or isinstance(event, ThoughtDelta):
+            turn.length += len(event.text)
+        elif isinstance(event, Usage):
             usage = event.usage
             continue
-        if isinstance(event, TERMINAL):
+        elif event.is_terminal:
             usage = usage or getattr(event, "usage", None)
             return Outcome(event, STATE_AFTER[type(event)], usage)
-        turn.length += len(event.text) if isinstance(event, (TextDelta, ThoughtDelta)) else 0
         if turn.length > _LONGEST_ANSWER or len(turn.log) >= _MOST_EVENTS:
             return Outcome(TurnFailed("the answer is too long", "answer_too_long"), FAILED)
         turn.emit(event)
@@ -67,16 +67,22 @@ async def _listen(turn: Turn, saying: AsyncIterator[str | Event]) -> Outcome:
     return Outcome(TurnCompleted(), COMPLETED, usage)
 
 
-def _event(said: str | Event) -> Event:
+def _event(said: Event) -> Event:
     """What an agent said. Raises what there is to say against writing it as JSON."""
     # A copy: an agent may say one object in many turns, and each turn numbers its own.
-    event = TextDelta(said) if isinstance(said, str) else copy(said)
-    if not isinstance(event, TextDelta):
-        json.dumps(encode_event(event), ensure_ascii=False, allow_nan=False).encode()
+    event = copy(said)
+    if isinstance(event, TextDelta):
+        event.text = _sound(event.text)
         return event
+    json.dumps(encode_event(event), ensure_ascii=False, allow_nan=False).encode()
+    return event
+
+
+def _sound(text: str) -> str:
+    """A text that can be written as UTF-8."""
     try:
-        event.text.encode()
+        text.encode()
     except UnicodeEncodeError:
         # Half an emoji, as some upstream servers cut their pieces: the rest of the text is good.
-        event.text = event.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return event
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -6,12 +6,13 @@ Readers come and go and change nothing: a turn belongs to the engine, not to a c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 
 from chatserver_sdk.models import Principal, UsageInfo
 from chatserver_sdk.models.events import (
-    TERMINAL,
     Event,
     TextDelta,
     TurnCancelled,
@@ -61,7 +62,7 @@ class Turn:
         self.readers = 0
         self.resting_weight = 0
         self.is_ending = False
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._watchers: set[Callable[[], object]] = set()
 
     @property
     def created(self) -> int:
@@ -116,10 +117,18 @@ class Turn:
     def publish(self, events: Sequence[Event]) -> None:
         """Add events that have their numbers to the log and wake the readers."""
         self.log.extend(events)
-        if isinstance(self.log[-1], TERMINAL):
+        if self.log[-1].is_terminal:
             self.state = STATE_AFTER[type(self.log[-1])]
-        for waiter in self._waiting:
-            _wake(waiter)
+        for wake in self._watchers:
+            wake()
+
+    def watch(self, wake: Callable[[], object]) -> None:
+        """Have `wake` called whenever something is said, until unwatch()."""
+        self._watchers.add(wake)
+
+    def unwatch(self, wake: Callable[[], object]) -> None:
+        """Call it no longer."""
+        self._watchers.discard(wake)
 
     async def read(
         self, after: int, wait: float | None = None, most: int | None = None
@@ -137,21 +146,37 @@ class Turn:
         # loop later, and what is said in between wakes nobody.
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        self._waiting.add(waiter)
+        wake = partial(_wake, waiter)
+        self.watch(wake)
         timer = None if seconds is None else loop.call_later(seconds, _wake, waiter)
         try:
             await waiter
         finally:
-            self._waiting.discard(waiter)
+            self.unwatch(wake)
             if timer is not None:
                 timer.cancel()
 
     async def end(self) -> Event:
         """The event that ends the turn, once it is there."""
-        after = 0
-        while self.state == RUNNING:
-            after += len(await self.read(after))
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self.waking_at_end(partial(_wake, waiter)):
+            await waiter
         return self.log[-1]
+
+    @contextmanager
+    def waking_at_end(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Have `wake` called when the turn ends, or now if it has ended; only within the block."""
+
+        def wake_at_end() -> None:
+            if self.state != RUNNING:
+                wake()
+
+        wake_at_end()
+        self.watch(wake_at_end)
+        try:
+            yield
+        finally:
+            self.unwatch(wake_at_end)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -267,12 +267,18 @@ def _converters(hint: Any, owns: bool) -> tuple[Convert, Convert]:
     return (_exactly(hint) if hint in (str, int, bool) else _same), _write_any
 
 
+# What is written as it is; most values are.
+_PLAIN = frozenset((str, int, float, bool))
+
+
 def _same(value: Any) -> Any:
     return value
 
 
 def _write_any(value: Any) -> Any:
     """What a caller put into a free field, as plain JSON values."""
+    if type(value) in _PLAIN:
+        return value
     if _is_model(type(value)):
         return value.to_dict()
     if isinstance(value, Enum):

@@ -24,6 +24,7 @@ class Event(Model):
     """The base of all events."""
 
     type: ClassVar[str] = ""
+    is_terminal: ClassVar[bool] = False
 
     seq: int = field(default=0, kw_only=True)
     at: datetime | None = field(default=None, kw_only=True)
@@ -123,6 +124,7 @@ class TurnCompleted(Event):
     """The answer is whole, and stored where it is to be stored."""
 
     type: ClassVar[str] = "turn_completed"
+    is_terminal: ClassVar[bool] = True
     finish_reason: str = "stop"
     usage: UsageInfo | None = None
 
@@ -132,6 +134,7 @@ class TurnCancelled(Event):
     """The turn was stopped; what it had said stands."""
 
     type: ClassVar[str] = "turn_cancelled"
+    is_terminal: ClassVar[bool] = True
     reason: str | None = None
 
 
@@ -140,6 +143,7 @@ class TurnFailed(Event):
     """The turn broke off; the sentence is fit for users, the code for programs."""
 
     type: ClassVar[str] = "turn_failed"
+    is_terminal: ClassVar[bool] = True
     message: str
     code: str = "agent_failed"
     status: int = 500

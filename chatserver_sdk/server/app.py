@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatserver_sdk import __version__
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent

@@ -8,10 +8,12 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Send
 
 from chatserver_sdk import engine, storage
 from chatserver_sdk._wire.errors import ErrorDetail, encode_error
 
+_JSON = (b"content-type", b"application/json")
 _INVALID = "invalid_request_error"
 
 # The first class that fits counts. (status, OpenAI's word for the kind)
@@ -24,6 +26,7 @@ _STATUS_FOR: tuple[tuple[type[Exception], int, str], ...] = (
     (engine.ShuttingDown, 503, "service_unavailable"),
     (storage.NotFound, 404, "not_found_error"),
     (storage.Conflict, 409, "conflict_error"),
+    (storage.Unstorable, 400, _INVALID),
     (storage.StoreError, 503, "service_unavailable"),
 )
 REFUSALS = (engine.EngineError, storage.StoreError)
@@ -84,6 +87,15 @@ def json_response(status: int, body: Any, headers: dict[str, str] | None = None)
     """A JSON answer."""
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(content, status, headers, media_type="application/json")
+
+
+async def send_json(send: Send, status: int, body: Any, headers: dict[str, str]) -> None:
+    """The same, sent at once: what a Response object adds costs as much as the answer."""
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    raw += [_JSON, (b"content-length", b"%d" % len(content))]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": content})
 
 
 def invalid_request(problems: Iterable[Any]) -> engine.InvalidRequest:

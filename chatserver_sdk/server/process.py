@@ -24,12 +24,13 @@ from chatserver_sdk.engine import Unauthenticated, new_key
 from chatserver_sdk.engine.keys import DEV_ADMIN
 from chatserver_sdk.exceptions import ConfigurationError
 from chatserver_sdk.storage import Conflict, Store, StoreUnavailable, admins, open_store
+from chatserver_sdk.storage.location import file_of
 from chatserver_sdk.storage.lock import exclusive
 
 from . import tls
 from .app import ChatServerApp, create_app
 from .connections import protocol_for
-from .settings import MEMORY, Settings, data_directory
+from .settings import Settings, data_directory
 
 # What connections are given, once the answers have ended, to take in what was sent.
 _CLOSING_SECONDS = 1.0
@@ -263,11 +264,11 @@ def write_key_file(settings: Settings, key: str) -> Path:
     It stands beside the store's file, or in the data directory where the store has none.
     settle_key_file() gives it its name. Raises ConfigurationError.
     """
-    database = settings.database
-    if database == MEMORY or "://" in database:
+    store = file_of(settings.database)
+    if store is None:
         path = data_directory() / f"admin-key-{os.getpid()}"
     else:
-        path = Path(f"{database}.admin-key").expanduser().absolute()
+        path = store.with_name(f"{store.name}.admin-key")
     # Two servers may start on one new store, and the key of only one of them will count.
     path = path.with_name(f"{path.name}.{os.getpid()}")
     try:

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
+from chatserver_sdk.engine.tally import Tally
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
@@ -33,9 +34,10 @@ class Services:
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
         """The services of a server with these agents."""
         catalogue = Catalogue(agents, settings.aliases)
+        tally = Tally(store)
         metrics = Metrics()
         chat = ChatService(
-            store, catalogue, resume_window=settings.resume_window, on_end=metrics.count_turn
+            store, catalogue, tally, resume_window=settings.resume_window, on_end=metrics.count_turn
         )
         metrics.watch_store(store)
         metrics.watch_turns(
@@ -49,7 +51,7 @@ class Services:
             catalogue,
             KeyRing(store, dev=settings.dev),
             chat,
-            PlatformService(store, catalogue),
+            PlatformService(store, catalogue, tally),
             metrics,
         )
 

@@ -67,7 +67,8 @@ class Settings:
     port: int = setting(3284, "The port; 0 takes a free one.", between=(0, 65535))
     db: str | None = setting(
         None,
-        "The store: PATH, URL or :memory:; by default a file in your data directory.",
+        "The store: PATH, postgresql://USER:PASSWORD@HOST/NAME or :memory:; by default a file in"
+        " your data directory.",
         private=True,
     )
     dev: bool = setting(False, "Take any key as the administrator's; loopback only.")

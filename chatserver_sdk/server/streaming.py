@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Send
 
 from chatserver_sdk._wire import sse
 from chatserver_sdk.engine import Turn
-from chatserver_sdk.models.events import TERMINAL, Event
+from chatserver_sdk.models.events import Event
 
 from . import visits
 
@@ -17,6 +17,9 @@ from . import visits
 HEARTBEAT = 10.0
 # A reader that reads nothing keeps its turn in memory for no longer than this.
 _SEND_PATIENCE = 120.0
+
+# Whoever waits for a whole answer is not looked after before that.
+_PROMPT = 0.05
 
 # What one reader is sent at once: a slow one holds no more of a long log than that.
 _MOST_EVENTS = 512
@@ -34,13 +37,29 @@ _HEADERS = {
 
 async def read_end(turn: Turn, receive: Receive) -> Event | None:
     """The event that ends the turn; None if the reader is gone before."""
-    ended, gone = asyncio.ensure_future(turn.end()), asyncio.ensure_future(receive())
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    gone: asyncio.Future[Message] | None = None
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def listen() -> None:
+        nonlocal gone
+        gone = asyncio.ensure_future(receive())
+        gone.add_done_callback(wake)
+
+    # Most answers are whole before anybody could be gone.
+    listening = loop.call_later(_PROMPT, listen)
     try:
-        await asyncio.wait((ended, gone), return_when=asyncio.FIRST_COMPLETED)
-        return ended.result() if ended.done() else None
+        with turn.waking_at_end(wake):
+            await waiter
+        return turn.ending
     finally:
-        ended.cancel()
-        gone.cancel()
+        listening.cancel()
+        if gone is not None:
+            gone.cancel()
 
 
 async def send_events(
@@ -63,48 +82,95 @@ async def send_events(
     await send({"type": "http.response.start", "status": 200, "headers": raw})
     # The request's body was read, so the next message says that the reader is gone.
     gone = asyncio.ensure_future(receive())
+    delivery = _Delivery(turn, encode, send, gone, after, heartbeat)
+    turn.watch(delivery.wake)
     try:
-        await _send_log(turn, encode, gone, send, heartbeat, after)
+        await delivery.run()
     finally:
-        gone.cancel()
+        turn.unwatch(delivery.wake)
+        delivery.stop()
 
 
-async def _send_log(
-    turn: Turn,
-    encode: Encode,
-    gone: asyncio.Future[Message],
-    send: Send,
-    heartbeat: float,
-    seq: int,
-) -> None:
-    while not gone.done():
-        events = await turn.read(seq, heartbeat, _MOST_EVENTS)
-        body, count = _pack(events, encode)
-        visits.note_events(count)
-        seq += count
-        is_last = count > 0 and isinstance(events[count - 1], TERMINAL)
-        if body or not events:
-            body = body or sse.encode_comment("still here")
-            await _send_soon(
-                send, {"type": "http.response.body", "body": body, "more_body": not is_last}
-            )
-        if is_last:
+class _Delivery:
+    """One reader's way through a turn's log, with one clock for its silence and its patience."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        encode: Encode,
+        send: Send,
+        gone: asyncio.Future[Message],
+        after: int,
+        heartbeat: float,
+    ) -> None:
+        self._turn = turn
+        self._encode = encode
+        self._send = send
+        self._gone = gone
+        self._seq = after
+        self._heartbeat = heartbeat
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._waiter: asyncio.Future[None] | None = None
+        self._said_at = self._loop.time()
+        self._is_sending = False
+        self._is_silent = False
+        self._timer = self._loop.call_later(heartbeat, self._tick)
+        gone.add_done_callback(lambda _: self.wake())
+
+    async def run(self) -> None:
+        """Send until the turn has ended, or nobody is there."""
+        log = self._turn.log
+        while await self._wait_for_news():
+            events = log[self._seq : self._seq + _MOST_EVENTS]
+            body, count = _pack(events, self._encode)
+            self._seq += count
+            visits.note_events(count)
+            is_last = count > 0 and events[count - 1].is_terminal
+            if body or self._is_silent:
+                await self._say(body or sse.encode_comment("still here"), is_last)
+            if is_last:
+                return
+            if self._seq < len(log):
+                # A reader who takes everything at once must not keep the loop to itself.
+                await asyncio.sleep(0)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def stop(self) -> None:
+        """Stop the clock."""
+        self._timer.cancel()
+        self._gone.cancel()
+
+    async def _wait_for_news(self) -> bool:
+        """Whether there is something to send; False when nobody is there any more."""
+        log = self._turn.log
+        while self._seq >= len(log) and not self._is_silent and not self._gone.done():
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return not self._gone.done()
+
+    async def _say(self, body: bytes, is_last: bool) -> None:
+        self._said_at = self._loop.time()
+        self._is_sending = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
+        self._is_sending = self._is_silent = False
+
+    def _tick(self) -> None:
+        """Wake a reader that hears nothing; let go of one that takes nothing."""
+        silence = self._loop.time() - self._said_at
+        if self._is_sending and silence >= _SEND_PATIENCE and self._task is not None:
+            # Its turn goes on without it, and whoever comes back reads on behind the last event.
+            self._task.cancel()
             return
-        if seq < len(turn.log):
-            # A reader who takes everything at once must not keep the loop to itself.
-            await asyncio.sleep(0)
-
-
-async def _send_soon(send: Send, message: Message) -> None:
-    """Send, or end this answer where the reader takes nothing for too long: its turn goes on
-    without it, and whoever comes back reads on behind the last event."""
-    task = asyncio.current_task()
-    assert task is not None
-    timer = asyncio.get_running_loop().call_later(_SEND_PATIENCE, task.cancel)
-    try:
-        await send(message)
-    finally:
-        timer.cancel()
+        if not self._is_sending and silence >= self._heartbeat:
+            self._is_silent = True
+            self.wake()
+        rest = self._heartbeat if self._is_sending else self._heartbeat - silence
+        self._timer = self._loop.call_later(max(rest, 0.0) or self._heartbeat, self._tick)
 
 
 def _pack(events: Sequence[Event], encode: Encode) -> tuple[bytes, int]:

@@ -9,5 +9,6 @@ from .errors import (
     Refused as Refused,
     StoreError as StoreError,
     StoreUnavailable as StoreUnavailable,
+    Unstorable as Unstorable,
 )
 from .store import Store as Store, open_store as open_store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
 
 from chatserver_sdk.models import AuditEntry
 
+from .patterns import fits
 from .tables import audit_entries
 
 # Every entry's number is below it. Said in each query, so that an index on it is searched.
@@ -82,9 +82,7 @@ def _conditions(filters: AuditFilters) -> Iterator[ColumnElement[bool]]:
 def _matches(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     if "*" not in pattern:
         return column == pattern
-    # Not LIKE, which takes "A" for "a" in SQLite. Of its own wildcards GLOB keeps one.
-    escaped = re.sub(r"[\[?]", r"[\g<0>]", re.sub(r"\*+", "*", pattern))
-    return column.op("GLOB", is_comparison=True)(escaped)
+    return fits(column, pattern)
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

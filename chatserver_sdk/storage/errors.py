@@ -11,6 +11,10 @@ class StoreUnavailable(StoreError):
     """The database cannot be opened, read or written at the moment."""
 
 
+class Unstorable(StoreError):
+    """What is to be written does not fit the database; nothing of it was."""
+
+
 class Refused(StoreError):
     """A verb declined before it wrote anything, so nothing has to be undone."""
 

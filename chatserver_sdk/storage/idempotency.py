@@ -5,8 +5,8 @@ A key is taken in the transaction of what it stands for. Its answer is a turn, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from .tables import idempotency_keys
 KEPT = timedelta(hours=24)
 
 Answer = tuple[int, dict[str, Any]]
+Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Key:
     body_hash: str
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def place(self) -> Place:
         """What is the same for all requests that the key makes one."""
         return self.principal_id, self.route, self.text
 
@@ -47,12 +48,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a key stands for: a turn, or an answer."""
+    """What a key stands for: a turn, or an answer; and since when, where that is stored."""
 
     body_hash: str
     turn_id: str | None = None
     status: int | None = None
     answer: dict[str, Any] | None = None
+    taken_at: datetime | None = field(default=None, compare=False)
 
 
 class KeyTaken(Refused):
@@ -73,11 +75,47 @@ def find(connection: Connection, key: Key, now: datetime) -> Taken | None:
     return None if row is None else Taken(**row._mapping)
 
 
-def check_free(connection: Connection, claim: Claim, now: datetime) -> None:
+def find_all(connection: Connection, claims: Sequence[Claim]) -> dict[Place, Taken]:
+    """What stands at the places of these keys, however old it is."""
+    if not claims:
+        return {}
+    columns = idempotency_keys.c
+    place = (columns.principal_id, columns.route, columns.key)
+    wanted = tuple_(*place).in_([claim.key.place for claim in claims])
+    rows = connection.execute(select(idempotency_keys).where(wanted))
+    return {
+        (row.principal_id, row.route, row.key): Taken(
+            row.body_hash, row.turn_id, row.status, row.answer, row.created_at
+        )
+        for row in rows
+    }
+
+
+def check_free(claim: Claim, known: Mapping[Place, Taken], now: datetime) -> None:
     """Raises KeyTaken where the key stands for something else than the turn that freed it."""
-    earlier = find(connection, claim.key, now)
-    if earlier is not None and (earlier.turn_id is None or earlier.turn_id != claim.freed_by):
+    earlier = known.get(claim.key.place)
+    if earlier is None or (earlier.taken_at is not None and earlier.taken_at <= now - KEPT):
+        return
+    if earlier.turn_id is None or earlier.turn_id != claim.freed_by:
         raise KeyTaken(earlier)
+
+
+def check_one_free(connection: Connection, claim: Claim, now: datetime) -> None:
+    """The same for a key that is looked up now."""
+    check_free(claim, find_all(connection, [claim]), now)
+
+
+def take_all(
+    connection: Connection,
+    taken: Sequence[tuple[Key, datetime, str]],
+    known: Mapping[Place, Taken],
+) -> None:
+    """From now on these keys stand for turns; they were free, freed or too old before."""
+    for key, _, _ in taken:
+        if key.place in known:
+            connection.execute(delete(idempotency_keys).where(_at(key)))
+    rows = [_row(key, now, turn_id=turn_id) for key, now, turn_id in taken]
+    connection.execute(insert(idempotency_keys), rows)
 
 
 def take(
@@ -91,17 +129,8 @@ def take(
 ) -> None:
     """From now on the key stands for this; it was free, freed or too old before."""
     connection.execute(delete(idempotency_keys).where(_at(key)))
-    values = {
-        "principal_id": key.principal_id,
-        "route": key.route,
-        "key": key.text,
-        "body_hash": key.body_hash,
-        "turn_id": turn_id,
-        "status": status,
-        "answer": answer,
-        "created_at": now,
-    }
-    connection.execute(insert(idempotency_keys), values)
+    row = _row(key, now, turn_id=turn_id, status=status, answer=answer)
+    connection.execute(insert(idempotency_keys), row)
 
 
 def answer_once(
@@ -140,6 +169,26 @@ def delete_expired(connection: Connection, now: datetime, most: int) -> int:
         .limit(most)
     )
     return connection.execute(delete(idempotency_keys).where(tuple_(*place).in_(oldest))).rowcount
+
+
+def _row(
+    key: Key,
+    now: datetime,
+    *,
+    turn_id: str | None = None,
+    status: int | None = None,
+    answer: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    return {
+        "principal_id": key.principal_id,
+        "route": key.route,
+        "key": key.text,
+        "body_hash": key.body_hash,
+        "turn_id": turn_id,
+        "status": status,
+        "answer": answer,
+        "created_at": now,
+    }
 
 
 def _at(key: Key) -> ColumnElement[bool]:

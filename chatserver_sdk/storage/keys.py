@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import Principal, Role
 
 from . import admins as admin_verbs
@@ -79,7 +79,7 @@ def insert_key(
     connection: Connection, key: NewKey, *, principal_id: str, by: str | None, now: datetime
 ) -> str:
     """Store a key for a principal; the key's id."""
-    key_id = str(uuid4())
+    key_id = new_id()
     values = {
         "id": key_id,
         "principal_id": principal_id,

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
+from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import (
     ChatMessageRecord,
     ChatSessionDetailResponse,
@@ -18,11 +30,28 @@ from chatserver_sdk.models import (
 )
 
 from .errors import NotFound
+from .prepared import Prepared
 from .tables import Timestamp, messages, organizations, sessions, users
 
 CHATSERVER = "chatserver"
 
-_SESSION = select(sessions).where(sessions.c.id == bindparam("session_id"))
+_NEW_SESSIONS = Prepared.insert(sessions)
+_COLUMNS = [column.name for column in sessions.c]
+_OPTIONAL = [f.name for f in fields(Message) if f.name not in ("role", "content")]
+
+_SESSIONS = select(sessions).where(sessions.c.id.in_(bindparam("session_ids", expanding=True)))
+_USERS = select(users.c.id).where(users.c.id.in_(bindparam("user_ids", expanding=True)))
+_LABELS = select(organizations.c.id).where(
+    organizations.c.id.in_(bindparam("labels", expanding=True))
+)
+_SEE_USER = Prepared(
+    update(users)
+    .where(users.c.id == bindparam("seen_id"))
+    .values(
+        last_seen_at=bindparam("seen_at"), session_count=users.c.session_count + bindparam("more")
+    )
+)
+_SESSION = Prepared(select(sessions).where(sessions.c.id == bindparam("session_id")))
 _OF_USER = (
     select(sessions)
     .where(sessions.c.user_id == bindparam("user_id"))
@@ -39,8 +68,14 @@ _TRANSCRIPT = (
     .where(messages.c.session_id == bindparam("session_id"), messages.c.kind != "note")
     .order_by(messages.c.message_index)
 )
-_SAID = (
-    select(func.count())
+_WHOLE = Prepared(_TRANSCRIPT)
+_END = Prepared(
+    _TRANSCRIPT.order_by(None)
+    .order_by(messages.c.message_index.desc())
+    .limit(bindparam("last", type_=Integer))
+)
+_SAID = Prepared(
+    select(func.count().label("said"))
     .select_from(messages)
     .where(
         messages.c.session_id == bindparam("session_id"),
@@ -52,7 +87,7 @@ _SAID = (
 
 def find_session(connection: Connection, session_id: str) -> ChatSessionSummary | None:
     """The session, whoever's it is; None where there is none."""
-    row = connection.execute(_SESSION, {"session_id": session_id}).one_or_none()
+    row = _SESSION.first(connection, session_id=session_id)
     return None if row is None else _summary(row)
 
 
@@ -95,7 +130,7 @@ def list_sessions(
 
 def count_said(connection: Connection, session_id: str) -> int:
     """How many messages the session has, system messages aside."""
-    return connection.scalar(_SAID, {"session_id": session_id}) or 0
+    return int(_SAID.scalar(connection, session_id=session_id))
 
 
 def list_messages(
@@ -108,6 +143,11 @@ def list_messages(
 ) -> list[Message]:
     """What was said in the session, oldest first, as agents see it; only the last ones if asked,
     only those of one turn, or those of all turns without one."""
+    if turn_id is None and without is None:
+        if last is None:
+            return [_message(row) for row in _WHOLE.rows(connection, session_id=session_id)]
+        rows = _END.rows(connection, session_id=session_id, last=last)
+        return [_message(row) for row in reversed(rows)]
     parameters = {"session_id": session_id}
     wanted = _TRANSCRIPT
     if turn_id is not None:
@@ -120,75 +160,96 @@ def list_messages(
     return [_message(row) for row in connection.execute(latest, parameters)][::-1]
 
 
+def find_sessions(
+    connection: Connection, session_ids: Sequence[str]
+) -> dict[str, ChatSessionSummary]:
+    """Those of the sessions that there are, by their ids, whoever's they are."""
+    rows = connection.execute(_SESSIONS, {"session_ids": session_ids})
+    return {row.id: _summary(row) for row in rows}
+
+
 def insert_session(connection: Connection, session: ChatSessionSummary) -> None:
     """A new session, and its user and organization where they are new."""
-    see_user(connection, session.user_id, session.created_at, new_sessions=1)
-    see_organization(connection, session.organization_id, session.created_at)
-    values = {column.name: getattr(session, column.name, None) for column in sessions.c}
-    values.update(protocol=CHATSERVER, status="active")
-    connection.execute(insert(sessions), values)
+    see_users(connection, [(session.user_id, session.created_at, 1)])
+    see_organizations(connection, {session.organization_id: session.created_at})
+    insert_sessions(connection, [(session, session.message_count, session.last_message_at)])
 
 
-def see_user(connection: Connection, user_id: str, now: datetime, *, new_sessions: int = 0) -> None:
-    """Note that the user was here."""
-    seen = connection.execute(
-        update(users)
-        .where(users.c.id == user_id)
-        .values(last_seen_at=now, session_count=users.c.session_count + new_sessions)
-    )
-    if seen.rowcount == 0:
-        values = {"id": user_id, "session_count": new_sessions}
-        connection.execute(insert(users), {**values, "first_seen_at": now, "last_seen_at": now})
-
-
-def see_organization(connection: Connection, organization_id: str | None, now: datetime) -> None:
-    """Note that this label is in use."""
-    if organization_id is None:
-        return
-    known = select(organizations.c.id).where(organizations.c.id == organization_id)
-    if connection.scalar(known) is None:
-        connection.execute(insert(organizations), {"id": organization_id, "first_seen_at": now})
-
-
-def insert_messages(
-    connection: Connection,
-    said: Sequence[Message],
-    *,
-    session_id: str,
-    turn_id: str,
-    first_index: int,
-    now: datetime,
+def insert_sessions(
+    connection: Connection, opened: Sequence[tuple[ChatSessionSummary, int, datetime | None]]
 ) -> None:
-    """What a caller sent, behind what is there."""
+    """New sessions, each with the number of its messages and the time of the last one; their users
+    are known already."""
     rows = [
         {
-            **message_row(message),
-            "session_id": session_id,
-            "turn_id": turn_id,
-            "message_index": first_index + place,
-            "created_at": now,
+            **{name: getattr(session, name, None) for name in _COLUMNS},
+            "protocol": CHATSERVER,
+            "status": "active",
+            "message_count": count,
+            "last_message_at": last_at,
         }
-        for place, message in enumerate(said)
+        for session, count, last_at in opened
+    ]
+    _NEW_SESSIONS.run_all(connection, rows)
+
+
+def see_users(connection: Connection, seen: Sequence[tuple[str, datetime, int]]) -> None:
+    """Note which users were here, when, and how many new sessions they have."""
+    latest: dict[str, dict[str, Any]] = {}
+    for user_id, now, opened in seen:
+        line = latest.setdefault(user_id, {"seen_id": user_id, "more": 0, "seen_at": now})
+        line["more"] += opened
+        line["seen_at"] = max(line["seen_at"], now)
+    known = set(connection.scalars(_USERS, {"user_ids": list(latest)}))
+    _SEE_USER.run_all(connection, [latest[user_id] for user_id in known])
+    rows = [
+        {
+            "id": user_id,
+            "session_count": line["more"],
+            "first_seen_at": line["seen_at"],
+            "last_seen_at": line["seen_at"],
+        }
+        for user_id, line in latest.items()
+        if user_id not in known
     ]
     if rows:
-        connection.execute(insert(messages), rows)
+        connection.execute(insert(users), rows)
+
+
+def see_organizations(connection: Connection, seen: Mapping[str | None, datetime]) -> None:
+    """Note which labels are in use; None is none."""
+    labels = {label: now for label, now in seen.items() if label is not None}
+    if not labels:
+        return
+    known = set(connection.scalars(_LABELS, {"labels": list(labels)}))
+    rows = [
+        {"id": label, "first_seen_at": now} for label, now in labels.items() if label not in known
+    ]
+    if rows:
+        connection.execute(insert(organizations), rows)
 
 
 def message_row(message: Message) -> dict[str, Any]:
     """The columns that a message itself decides."""
     role = role_of(message)
-    said = message.to_dict()
-    extra = {key: said[key] for key in said if key not in ("role", "content")}
     return {
-        "id": str(uuid4()),
+        "id": new_id(),
         "role": role,
         "author": _AUTHORS.get(role, "user"),
         "kind": "text",
         "content": message.content,
-        "extra": extra or None,
+        "extra": _beside(message),
         "metadata": {},
         "tokens": count_words(message.text),
     }
+
+
+def _beside(message: Message) -> dict[str, Any] | None:
+    """What the sender wrote into a message beside role and content."""
+    if not message.extra and all(getattr(message, name) is None for name in _OPTIONAL):
+        return None
+    said = message.to_dict()
+    return {key: said[key] for key in said if key not in ("role", "content")} or None
 
 
 def role_of(message: Message) -> str:

@@ -1,12 +1,14 @@
-"""Verbs that give the figures of the whole platform, from what is stored."""
+"""Verbs on the figures of the whole platform."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from dataclasses import dataclass
 
-from chatserver_sdk.models import PlatformStats
+from sqlalchemy import Connection, func, insert, select, update
+
+from chatserver_sdk.models import PlatformStats, UsageInfo
 
 from .tables import day_of, organizations, usage_days, users
 
@@ -15,6 +17,42 @@ _SUMS = (
     func.coalesce(func.sum(usage_days.c.requests), 0).label("requests"),
     func.coalesce(func.sum(usage_days.c.tokens_in + usage_days.c.tokens_out), 0).label("tokens"),
 )
+
+
+@dataclass
+class DayUsage:
+    """What was asked on a UTC day (in days since 1970), or a part of it."""
+
+    day: int
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    @classmethod
+    def of_turn(cls, ended_at: datetime, usage: UsageInfo) -> DayUsage:
+        """One turn's share of its day."""
+        return cls(day_of(ended_at), 1, usage.prompt_tokens, usage.completion_tokens)
+
+    def add(self, requests: int, tokens_in: int, tokens_out: int) -> None:
+        """Count some more."""
+        self.requests += requests
+        self.tokens_in += tokens_in
+        self.tokens_out += tokens_out
+
+
+def add_usage(connection: Connection, usage: DayUsage) -> None:
+    """Add to the figures of a day."""
+    added = connection.execute(
+        update(usage_days)
+        .where(usage_days.c.day == usage.day)
+        .values(
+            requests=usage_days.c.requests + usage.requests,
+            tokens_in=usage_days.c.tokens_in + usage.tokens_in,
+            tokens_out=usage_days.c.tokens_out + usage.tokens_out,
+        )
+    )
+    if added.rowcount == 0:
+        connection.execute(insert(usage_days), vars(usage))
 
 
 def platform_stats(connection: Connection, now: datetime) -> PlatformStats:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -36,10 +36,10 @@ class Timestamp(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else (value - EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any, dialect: Any) -> datetime | None:
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else EPOCH + value * _MICROSECOND
 
 
 # A Python None is stored as SQL NULL, not as JSON's null: there is one way to be absent.
@@ -48,7 +48,7 @@ _JSON = JSON(none_as_null=True)
 
 def day_of(moment: datetime) -> int:
     """The UTC day of an aware time, in days since 1970."""
-    return (moment - _EPOCH).days
+    return (moment - EPOCH).days
 
 
 metadata = MetaData()
@@ -185,6 +185,7 @@ admins = Table(
     Column("principal_id", String(36), ForeignKey("principals.id"), primary_key=True),
     Column("created_at", Timestamp, nullable=False),
     Column("created_by", String(256)),
+    Index("ix_admins_created", "created_at", "principal_id"),
 )
 
 # Only the SHA-256 of a key is kept; the prefix is for people to tell keys apart.

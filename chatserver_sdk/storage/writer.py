@@ -1,37 +1,64 @@
 """One thread that writes, and takes everything that waits into one transaction.
 
-A commit costs a disk flush; a flush for fifty turns costs the same as for one.
+A commit costs a disk flush; a flush for fifty turns costs the same as for one. So do many of the
+statements: a verb of which much is asked has a form that does the work of many calls.
 """
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from .errors import Refused, StoreError, StoreUnavailable
+from .errors import Refused, StoreUnavailable, Unstorable
 
 R = TypeVar("R")
 
 _LARGEST_BATCH = 512
 
 
+Verb = Callable[..., Any]
+# Given the arguments of each call: what each gives, or the refusal that it raises.
+Together = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+
+
 class _Job(NamedTuple):
-    work: Callable[[Connection], Any]
-    future: Future[Any]
+    verb: Verb
+    args: tuple[Any, ...]
+    future: Future[Any] | asyncio.Future[Any]
+
+
+class _Outcome(NamedTuple):
+    future: Future[Any] | asyncio.Future[Any]
+    result: Any
+    failure: Exception | None = None
+
+
+class _Failure(NamedTuple):
+    exc: Exception
+    is_a_jobs: bool
 
 
 class Writer:
-    """Runs jobs in the order in which they were submitted; results come after the commit."""
+    """Runs jobs in the order in which they were submitted; results come after the commit.
 
-    def __init__(self, engine: Engine) -> None:
+    together: verbs that have a form for many calls. Of those that wait side by side, all calls of
+    the first of these verbs are carried out before those of the next.
+    """
+
+    def __init__(self, engine: Engine, together: Mapping[Verb, Together] | None = None) -> None:
         self._engine = engine
+        self._together = dict(together or {})
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -42,11 +69,20 @@ class Writer:
     def submit(self, work: Callable[[Connection], R]) -> Future[R]:
         """Have work done inside a transaction; the future resolves when it is on disk."""
         future: Future[R] = Future()
+        self._put(_Job(work, (), future))
+        return future
+
+    def call(self, verb: Callable[..., R], *args: Any) -> asyncio.Future[R]:
+        """The same for a verb and its arguments, for those who wait in a loop."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._put(_Job(verb, args, future))
+        return future
+
+    def _put(self, job: _Job) -> None:
         with self._closing:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
-            self._jobs.put(_Job(work, future))
-        return future
+            self._jobs.put(job)
 
     def waiting(self) -> int:
         """How many jobs wait."""
@@ -76,7 +112,7 @@ class Writer:
         job = self._jobs.get()
         while job is not None:
             # A caller that has gone away before its work began does not want it any more.
-            if job.future.set_running_or_notify_cancel():
+            if _is_wanted(job.future):
                 batch.append(job)
             if len(batch) >= _LARGEST_BATCH or self._jobs.empty():
                 return batch, False
@@ -84,44 +120,125 @@ class Writer:
         return batch, True
 
     def _commit(self, batch: list[_Job]) -> None:
+        """Run the jobs in one transaction; where one of them fails, each in one of its own."""
         if not batch:
             return
+        failure = self._try(batch)
+        if failure is not None and failure.is_a_jobs and len(batch) > 1:
+            # Whatever a job raised belongs to its caller, and to no other of the batch: alone,
+            # each of the others gets another chance.
+            self._run_alone(batch)
+        elif failure is not None:
+            _refuse(batch, failure.exc)
+
+    def _run_alone(self, batch: list[_Job]) -> None:
+        for place, job in enumerate(batch):
+            failure = self._try([job])
+            if failure is not None and not failure.is_a_jobs:
+                # The database is locked or gone. Each of the others would wait as long.
+                _refuse(batch[place:], failure.exc)
+                return
+            if failure is not None:
+                _refuse([job], failure.exc)
+
+    def _try(self, batch: list[_Job]) -> _Failure | None:
+        """One transaction. None: it is on disk, and everybody was told."""
+        outcomes: list[_Outcome] = []
         has_begun = False
         try:
             with self._engine.begin() as connection:
                 has_begun = True
-                outcomes = [_attempt(job, connection) for job in batch]
+                for jobs in self._runs(batch):
+                    outcomes += self._carry_out(jobs, connection)
         except Exception as exc:
-            # Whatever a job raised belongs to its caller, and to no other of the batch: alone,
-            # each of the others gets another chance. Not where the database is locked: each
-            # would wait as long as all of them have.
-            if has_begun and len(batch) > 1:
-                for job in batch:
-                    self._commit([job])
-                return
-            for job in batch:
-                job.future.set_exception(translated(exc))
-            return
-        for job, (result, refusal) in zip(batch, outcomes):
-            if refusal is None:
-                job.future.set_result(result)
+            # A commit that failed is no job's, and may not be tried again: where the connection
+            # broke, nobody knows whether it was carried out.
+            is_a_jobs = has_begun and len(outcomes) < len(batch)
+            return _Failure(exc, is_a_jobs and not getattr(exc, "connection_invalidated", False))
+        _tell(outcomes)
+        return None
+
+    def _runs(self, batch: list[_Job]) -> Iterator[list[_Job]]:
+        """The jobs in groups: those that can be done together, and the others one by one."""
+        for can_be, jobs in groupby(batch, lambda job: job.verb in self._together):
+            if can_be:
+                waiting = list(jobs)
+                runs = ([job for job in waiting if job.verb is verb] for verb in self._together)
+                yield from filter(None, runs)
             else:
-                job.future.set_exception(refusal)
+                yield from ([job] for job in jobs)
+
+    def _carry_out(self, jobs: list[_Job], connection: Connection) -> list[_Outcome]:
+        together = self._together.get(jobs[0].verb)
+        if together is None:
+            return [_attempt(job, connection) for job in jobs]
+        given = together(connection, [job.args for job in jobs])
+        return [
+            (
+                _Outcome(job.future, None, result)
+                if isinstance(result, Refused)
+                else _Outcome(job.future, result)
+            )
+            for job, result in zip(jobs, given)
+        ]
 
 
-def _attempt(job: _Job, connection: Connection) -> tuple[Any, Refused | None]:
+def _attempt(job: _Job, connection: Connection) -> _Outcome:
     try:
-        return job.work(connection), None
+        return _Outcome(job.future, job.verb(connection, *job.args))
     except Refused as refusal:
         # Nothing was written, so the rest of the batch can stand.
-        return None, refusal
+        return _Outcome(job.future, None, refusal)
 
 
-def translated(exc: Exception) -> Exception:
+def _is_wanted(future: Future[Any] | asyncio.Future[Any]) -> bool:
+    if isinstance(future, asyncio.Future):
+        return not future.cancelled()
+    return future.set_running_or_notify_cancel()
+
+
+def _refuse(jobs: list[_Job], exc: Exception) -> None:
+    _tell([_Outcome(job.future, None, translated(exc)) for job in jobs])
+
+
+def _tell(outcomes: Sequence[_Outcome]) -> None:
+    """Say how it went: to each loop once, for all that wait in it."""
+    waiting = defaultdict(list)
+    for outcome in outcomes:
+        if isinstance(outcome.future, asyncio.Future):
+            waiting[outcome.future.get_loop()].append(outcome)
+        else:
+            _settle([outcome])
+    for loop, settled in waiting.items():
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, settled)
+
+
+def _settle(outcomes: Sequence[_Outcome]) -> None:
+    for future, result, failure in outcomes:
+        # Whoever waits in a loop may have gone away meanwhile.
+        if future.done():
+            continue
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
+
+
+def translated(exc: Exception, what: str = "the database failed") -> Exception:
     """A database's exception in the store's words; others as they are."""
-    if isinstance(exc, SQLAlchemyError) and not isinstance(exc, StoreError):
-        reason = getattr(exc, "orig", None) or type(exc).__name__
-        failure = StoreUnavailable(f"the database failed: {reason}")
+    if isinstance(exc, (DataError, UnicodeEncodeError, OverflowError)):
+        # Without its cause, which may repeat the value.
+        return Unstorable("a text or number is longer or larger than the store can hold")
+    if not isinstance(exc, SQLAlchemyError):
+        return exc
+    orig = getattr(exc, "orig", None)
+    diagnosis = getattr(orig, "diag", None)
+    if diagnosis is None:
+        failure = StoreUnavailable(f"{what}: {orig or type(exc).__name__}")
         failure.__cause__ = exc
         return failure
-    return exc
+    # PostgreSQL's own text goes on with the row that was to be written, so it is not the cause.
+    reason = diagnosis.message_primary or " ".join(str(orig).split())
+    return StoreUnavailable(f"{what}: {reason}")

@@ -13,6 +13,7 @@ from chatserver_sdk.agents import Agent
 from chatserver_sdk.client import ChatServerClient
 from chatserver_sdk.exceptions import ConfigurationError
 from chatserver_sdk.server import Settings, Started, process, serve
+from chatserver_sdk.storage.location import name_of
 
 _START_SECONDS = 60.0
 
@@ -58,7 +59,7 @@ def running_server(
         started = thread.start()
         if started.ignores_bootstrap_key:
             raise ConfigurationError(
-                f"the store {db} has keys already and does not know this one; give api_key= one"
+                f"the store {name_of(db)} has keys already and does not know this one; give api_key= one"
                 " that it knows"
             )
         yield RunningServer(started.url, key)

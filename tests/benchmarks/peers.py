@@ -9,6 +9,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
 _OPENAI = "openai==3.52.*"
+_AIOSQLITE = ("aiosqlite>=0.20,<1", "greenlet>=3,<4")
 
 
 def python_with_openai() -> str:
@@ -19,6 +20,11 @@ def python_with_openai() -> str:
 def python_with_accelerator() -> str:
     """The interpreter of an environment that has our client with the extra `fast`."""
     return _python(".venv-benchmark-fast", "-e", f"{_ROOT}[fast]")
+
+
+def python_with_aiosqlite() -> str:
+    """The interpreter of an environment that has our store's tables and aiosqlite."""
+    return _python(".venv-benchmark-aiosqlite", *_AIOSQLITE, "-e", f"{_ROOT}[server]")
 
 
 def _python(name: str, *requirements: str) -> str:

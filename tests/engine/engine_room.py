@@ -10,6 +10,7 @@ from typing import Any
 
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import Catalogue, ChatService, Turn
+from chatserver_sdk.engine.tally import Tally
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     ChatMessageRecord,
@@ -30,7 +31,8 @@ class Room(ChatService):
     """A chat service that is asked in a line."""
 
     def __init__(self, store: Store, *agents: Agent, **options: Any) -> None:
-        super().__init__(store, Catalogue(agents), **options)
+        self.tally = Tally(store)
+        super().__init__(store, Catalogue(agents), self.tally, **options)
         self.store = store
         self.model = agents[0].name
 

@@ -11,7 +11,13 @@ from engine_room import ADA, ADMIN, NOBODY, Room, everything, in_room, kinds, la
 from scripted_agents import EndlessAgent, Gate, ScriptedAgent
 
 from chatserver_sdk.agents.backends.echo import EchoAgent
-from chatserver_sdk.engine import Forbidden, InvalidRequest, UnknownModel
+from chatserver_sdk.engine import (
+    Catalogue,
+    Forbidden,
+    InvalidRequest,
+    PlatformService,
+    UnknownModel,
+)
 from chatserver_sdk.models import ChatCompletionRequest, Message, MessageRole, Principal, UsageInfo
 from chatserver_sdk.models.events import (
     ExpertJoined,
@@ -29,7 +35,7 @@ from chatserver_sdk.models.events import (
     WidgetUpdated,
     encode_log,
 )
-from chatserver_sdk.storage import Conflict, NotFound, statistics, tables
+from chatserver_sdk.storage import Conflict, NotFound, tables
 
 UNKNOWN = "0a1b2c3d-0000-4000-8000-00000000abcd"
 
@@ -257,7 +263,8 @@ def test_without_a_user_nothing_is_stored_but_counted() -> None:
         turn = await room.say("a b c", user=None)
         events = kinds(await everything(turn))
         empty = [await room.rows(table) for table in (tables.sessions, tables.turns, tables.users)]
-        stats = await room.store.read(statistics.platform_stats, turn.log[-1].at)
+        platform = PlatformService(room.store, Catalogue([]), room.tally)
+        stats = await platform.stats()
         return turn.is_stored, events, empty, (stats.total_requests, stats.total_tokens)
 
     stored, events, empty, figures = in_room(EchoAgent(), work=work)

@@ -128,17 +128,20 @@ def test_a_full_store_is_one_sentence(run: Any, caplog: pytest.LogCaptureFixture
 
 
 def test_nobodys_turns_need_no_room(run: Any) -> None:
-    """What is not stored is answered all the same, and leaves nothing to be settled."""
+    """What is not stored is answered all the same, and counted when there is room again."""
 
     async def work(room: Room, gate: Gate) -> Any:
         await lost_turn(room, gate)
         await run_sql(room, FULL.replace("full", "fuller", 1).replace("turn_logs", "usage_days"))
         ends = [await (await room.say("y", user=None)).end() for _ in range(2)]
+        with pytest.raises(StoreUnavailable, match="full"):
+            await room.tally.flush()
         for trigger in (ROOM_AGAIN, "DROP TRIGGER fuller"):
             await run_sql(room, trigger)
         await (await room.say("z")).end()
-        return [getattr(end, "code", None) for end in ends], await figures(room)
+        await room.tally.flush()
+        return [end.type for end in ends], await figures(room)
 
-    codes, counted = run(work)
-    assert codes == ["store_unavailable"] * 2
-    assert counted == ([LOST, ("completed", None)], 2)
+    ended, counted = run(work)
+    assert ended == ["turn_completed"] * 2
+    assert counted == ([LOST, ("completed", None)], 4)

@@ -4,57 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, text
 from store_records import Db
 
-from chatserver_sdk.storage import StoreUnavailable, migration, open_store, tables
+from chatserver_sdk.storage import StoreUnavailable, migration, open_store
 
 
 def test_an_empty_database_is_brought_to_head(db: Db) -> None:
     """A new store is at the newest revision."""
     assert db.read(migration.current) == migration.HEAD
-
-
-def test_the_migrations_make_the_tables(db: Db) -> None:
-    """What the steps create is what the tables' module describes, to the last index."""
-
-    def differences(connection: Any) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(context, tables.metadata))
-
-    assert db.read(differences) == []
-
-
-def test_constraints_are_the_same(db: Db) -> None:
-    """Foreign keys, unique constraints and conditions of indexes, which autogenerate skips."""
-
-    def condition(index: Any) -> str:
-        return str(index["dialect_options"].get("sqlite_where"))
-
-    def shape(connection: Any) -> dict[str, Any]:
-        found = inspect(connection)
-        return {
-            table: (
-                sorted(str(key["constrained_columns"]) for key in found.get_foreign_keys(table)),
-                sorted(str(one["column_names"]) for one in found.get_unique_constraints(table)),
-                sorted(
-                    (index["name"], index["unique"], condition(index))
-                    for index in found.get_indexes(table)
-                ),
-            )
-            for table in tables.metadata.tables
-        }
-
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
-        tables.metadata.create_all(connection)
-        assert db.read(shape) == shape(connection)
-    engine.dispose()
 
 
 def test_a_newer_versions_database_is_refused(tmp_path: Path) -> None:

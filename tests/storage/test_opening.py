@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.schema import DropTable
 from store_records import Db, new_id, planned
 
 from chatserver_sdk.storage import StoreUnavailable, open_store, sessions, tables
@@ -36,16 +37,16 @@ def count(path: Path) -> int:
         connection.close()
 
 
-def test_a_store_survives_being_closed(tmp_path: Path) -> None:
+def test_a_store_survives_being_closed(location: str) -> None:
     """What was written is there when the file is opened again, and closing twice is harmless."""
     plan = planned("hello", metadata={"ü": "🙂"})
-    first = Db.open(str(tmp_path / "store.db"))
+    first = Db.open(location)
     first.converse(plan, "good day")
     before = first.read(sessions.get_session, plan.session.id, "ada")
     first.close()
     first.close()
 
-    again = Db.open(str(tmp_path / "store.db"))
+    again = Db.open(location)
     after = again.read(sessions.get_session, plan.session.id, "ada")
     again.close()
 
@@ -67,9 +68,9 @@ def test_stores_in_memory_are_apart() -> None:
     assert set(os.listdir()) == before
 
 
-def test_two_stores_on_one_file(tmp_path: Path) -> None:
+def test_two_stores_on_one_database(location: str) -> None:
     """What one process commits, another one reads, and both may write."""
-    one, other = (Db.open(str(tmp_path / "store.db")) for _ in range(2))
+    one, other = (Db.open(location) for _ in range(2))
     plan = planned("hello")
     one.converse(plan)
     other.converse(planned("again", session_id=plan.session.id))
@@ -90,10 +91,9 @@ open_store(sys.argv[1]).close()
 """
 
 
-def test_processes_that_make_one_store(tmp_path: Path) -> None:
-    """Started at the same moment on a file that is not there yet, each of them gets the store."""
-    path = tmp_path / "store.db"
-    command = [sys.executable, "-c", OPENER, str(path)]
+def test_processes_that_make_one_store(location: str) -> None:
+    """Started at the same moment on a database without tables, each of them gets the store."""
+    command = [sys.executable, "-c", OPENER, location]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with ExitStack() as stack:
         processes = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(4)]
@@ -103,7 +103,9 @@ def test_processes_that_make_one_store(tmp_path: Path) -> None:
             process.stdin.flush()
         assert [process.wait() for process in processes] == [0] * 4
 
-    assert count(path) == 0
+    db = Db.open(location)
+    assert db.read(sessions.count_sessions, "ada") == 0
+    db.close()
 
 
 def test_a_store_that_is_locked_is_waited_for(tmp_path: Path) -> None:
@@ -207,7 +209,11 @@ def test_files_are_their_owners_alone(tmp_path: Path) -> None:
         ("", "directory"),
         ("a\0b", "null"),
         ("~nobody-of-this-name/x.db", "home directory"),
-        ("postgresql://user:secret@host/db", "file's path"),
+        ("postgresql+asyncpg://user:secret@host/db", "file's path"),
+        ("postgresql://user:secret@127.0.0.1:1/db", "127.0.0.1:1/db cannot be used: .*refused"),
+        ("postgresql://user:a@secret@host/db", "%40"),
+        ("postgresql://user:secret@127.0.0.1:1/", "names no database"),
+        ("postgresql://user:x@127.0.0.1:1/db?password=secret&x=y", 'option "x"'),
         ("mysql://host/db", "file's path"),
         ("sqlite+aiosqlite:///{tmp}/x.db", "file's path"),
         ("sqlite:///{tmp}/x.db?mode=ro", "file's path"),
@@ -232,16 +238,15 @@ def test_what_is_in_the_way_is_said(tmp_path: Path, location: str, reason: str) 
     assert (tmp_path / "file").read_bytes() == b"this is not SQLite's format\n" * 200
 
 
-def test_a_table_that_is_gone(tmp_path: Path) -> None:
+def test_a_table_that_is_gone(location: str) -> None:
     """A database that breaks under a running store is StoreUnavailable, for both ways in."""
-    db = Db.open(str(tmp_path / "store.db"))
-    connection = sqlite3.connect(tmp_path / "store.db")
-    connection.execute("DROP TABLE messages")
-    connection.close()
+    db, other = Db.open(location), Db.open(location)
+    other.write(lambda connection: connection.execute(DropTable(tables.messages)).rowcount)
+    other.close()
 
-    with pytest.raises(StoreUnavailable, match="no such table"):
+    with pytest.raises(StoreUnavailable, match="no such table|does not exist"):
         db.read(sessions.list_messages, new_id())
-    with pytest.raises(StoreUnavailable, match="no such table"):
+    with pytest.raises(StoreUnavailable, match="no such table|does not exist"):
         db.ask(planned("hello"))
     db.close()
 
@@ -255,9 +260,9 @@ def test_a_closed_store_says_so(db: Db) -> None:
             call(sessions.list_messages, new_id())
 
 
-def test_reads_do_not_wait_for_writes(tmp_path: Path) -> None:
+def test_reads_do_not_wait_for_writes(location: str) -> None:
     """While a transaction is open, readers see what was committed before."""
-    db = Db.open(str(tmp_path / "store.db"))
+    db = Db.open(location)
     plan = planned("before")
     db.converse(plan)
 

@@ -90,14 +90,16 @@ def test_old_keys_are_deleted_in_batches(db: Db) -> None:
     assert found == [False] * 5 + [True] * 2
 
 
-def test_old_keys_are_found_by_an_index(db: Db) -> None:
+def test_old_keys_are_found_by_an_index(sqlite_db: Db) -> None:
     """The table is never read from end to end."""
     statement = (
         "EXPLAIN QUERY PLAN DELETE FROM idempotency_keys WHERE (principal_id, route, key) IN"
         " (SELECT principal_id, route, key FROM idempotency_keys WHERE created_at <= 1"
         " ORDER BY created_at LIMIT 9)"
     )
-    lines = db.read(lambda connection: [row[3] for row in connection.execute(text(statement))])
+    lines = sqlite_db.read(
+        lambda connection: [row[3] for row in connection.execute(text(statement))]
+    )
 
     assert lines and not [line for line in lines if line.startswith("SCAN idempotency_keys")]
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy import select, update
 from store_records import NOW, SECOND, USAGE, Db, ended, new_id, planned, said
 
@@ -18,7 +19,16 @@ from chatserver_sdk.models.events import (
     decode_log,
     encode_log,
 )
-from chatserver_sdk.storage import Conflict, NotFound, sessions, statistics, tables, turns
+from chatserver_sdk.storage import (
+    Conflict,
+    NotFound,
+    beginning,
+    sessions,
+    statistics,
+    tables,
+    turns,
+)
+from chatserver_sdk.storage.statistics import DayUsage
 
 
 def rows(db: Db, table: Any) -> list[Any]:
@@ -231,8 +241,7 @@ def test_the_figures_of_days(db: Db) -> None:
     plan = planned("x")
     db.converse(plan, now=midnight - timedelta(microseconds=1))
     for now in (midnight, elsewhere):
-        only_counted = turns.TurnEnd(new_id(), None, "completed", now, usage=UsageInfo(10, 20, 30))
-        db.write(turns.finish, only_counted)
+        db.write(statistics.add_usage, DayUsage.of_turn(now, UsageInfo(10, 20, 30)))
 
     stats = db.read(statistics.platform_stats, midnight)
     day_before = db.read(statistics.platform_stats, midnight - timedelta(hours=1))
@@ -268,8 +277,9 @@ def test_the_index_holds_one_running_turn(db: Db) -> None:
     db.ask(plan)
 
     def sneak_in(connection: Any) -> None:
-        turns._insert_turn(connection, planned("y", session_id=plan.session.id))
+        row = beginning._turn_row(planned("y", session_id=plan.session.id))
+        connection.execute(insert(tables.turns), row)
 
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(Exception, match="(?i)unique constraint"):
         db.write(sneak_in)
     assert len(rows(db, tables.turns)) == 1

@@ -58,6 +58,7 @@ def test_what_has_come_is_handed_out(pieces: list[bytes], data: st.DataObject) -
         b"5\nhello\n",
         b"005\r\nhello\r\n",
         b"5 ; x\r\nhello\r\n",
+        b"5\t;x\r\nhello\r\n",
     ],
 )
 def test_ways_to_write_a_chunk(said: bytes) -> None:
@@ -72,6 +73,8 @@ def test_ways_to_write_a_chunk(said: bytes) -> None:
         b"x\r\n",
         b"-1\r\n",
         b"+5\r\nhello",
+        b"\r5\r\nhello\r\n",
+        b"\r5;x\r\nhello\r\n",
         b"1_0\r\n",
         b"0x5\r\n",
         b"5\r\nhelloXX\r\n",

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from model_strategies import EVENTS, TEXTS, instances
 
@@ -382,3 +382,15 @@ def test_what_headers_say_before_the_first_event() -> None:
         "request_id": "r1",
     }
     assert openai.metadata_from_headers({}) == {}
+
+
+@given(text=st.text(), model=st.text(min_size=1))
+@example(text="", model='"content":""')
+@example(text='"content":', model='x","content":"')
+def test_a_text_chunk_is_written_as_any_other(text: str, model: str) -> None:
+    """The short way for texts gives the bytes of the long one, whatever stands in them."""
+    heading = Heading("chatcmpl-1", 7, model, "s1")
+    long_way = openai.chunk_body(heading, events.TextDelta(text))
+    assert openai.text_chunk(heading)(text) == json.dumps(
+        long_way, ensure_ascii=False, separators=(",", ":")
+    )

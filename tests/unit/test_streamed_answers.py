@@ -184,6 +184,28 @@ def test_an_empty_reason_is_none() -> None:
     assert "finish_reason" not in answer.metadata
 
 
+def test_an_empty_reason_of_no_choice_is_none_too() -> None:
+    """Whichever choice it is said of, and beside what is no choice."""
+    answer = StreamedAnswer({})
+    answer.add(ServerSentEvent('{"choices": [7, {"index": -1, "finish_reason": ""}, null]}'))
+    chunk = answer.typed_chunk()
+    assert chunk is not None
+    assert [(choice.index, choice.finish_reason) for choice in chunk.choices] == [(-1, None)]
+
+
+@pytest.mark.parametrize("index", [0, None, False, 0.0, "", "0", [], {}], ids=repr)
+def test_what_is_said_of_the_first_choice(index: Any) -> None:
+    """Servers with one choice number it as they like."""
+    assert fed({"index": index, "delta": {"content": "Hi"}}).text == "Hi"
+
+
+@pytest.mark.parametrize("index", [1, True, "1", -1, "x", "-0", 0.5, [0], {"a": 0}], ids=repr)
+def test_what_is_not_said_of_the_first_choice(index: Any) -> None:
+    """It is another one's, or nobody's."""
+    answer = fed({"index": index, "delta": {"content": "Hi"}, "finish_reason": "stop"})
+    assert answer.text == "" and "finish_reason" not in answer.metadata
+
+
 @pytest.mark.parametrize(
     ("choices", "text"),
     [

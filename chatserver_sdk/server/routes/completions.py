@@ -19,10 +19,10 @@ from chatserver_sdk.models import Message, MessageRole
 from chatserver_sdk.models._rules import Between
 from chatserver_sdk.models.completions import ChatCompletionRequest
 from chatserver_sdk.models.content import content_problem, speaks_otherwise
-from chatserver_sdk.models.events import TERMINAL, Event, TurnCancelled, TurnFailed
+from chatserver_sdk.models.events import TERMINAL, Event, TextDelta, TurnCancelled, TurnFailed
 
 from ..bodies import idempotency_key, read_body
-from ..errors import RequestRefused, invalid_request, json_response
+from ..errors import RequestRefused, invalid_request, send_json
 from ..services import Services
 from ..streaming import read_end, send_events
 
@@ -67,7 +67,7 @@ class Completions:
             end = await (turn.end() if turn.is_stored else read_end(turn, receive))
         if end is not None:
             status, answer = _whole(turn, end)
-            await json_response(status, answer, headers)(scope, receive, send)
+            await send_json(send, status, answer, headers)
 
 
 class Chunks:
@@ -76,9 +76,15 @@ class Chunks:
     def __init__(self, turn: Turn) -> None:
         self._heading = _heading(turn)
         self._turn_id = turn.id
+        self._text_chunk = openai.text_chunk(self._heading)
 
     def __call__(self, event: Event) -> Iterable[bytes]:
         event_id = f"{self._turn_id}:{event.seq}"
+        if type(event) is TextDelta:
+            return (sse.encode_line(self._text_chunk(event.text), id=event_id),)
+        return self._encode(event, event_id)
+
+    def _encode(self, event: Event, event_id: str) -> Iterable[bytes]:
         chunk = openai.chunk_body(self._heading, event)
         if chunk is not None:
             data = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
@@ -153,8 +159,10 @@ def _check_numbers(request: ChatCompletionRequest) -> None:
         **{param: getattr(request, param) for param in _FREE},
     }
     for param, values in free.items():
+        if not values:
+            continue
         try:
-            json.dumps(values or None, allow_nan=False)
+            json.dumps(values, allow_nan=False)
         except ValueError:
             sentence = f"there is a number in {param} that is too large"
             raise InvalidRequest(sentence, "invalid_value", param) from None
