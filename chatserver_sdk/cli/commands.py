@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import Any
 
 import click
 
@@ -15,18 +15,15 @@ from .audit import audit
 _INTERRUPTED = 130
 
 
-class Aliases(click.ParamType[tuple[str, str]]):
-    """NAME=AGENT."""
+class _Serve(click.Command):
+    """Has a flag for every setting; they are known once somebody asks for them."""
 
-    name = "NAME=AGENT"
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if len(self.params) == 1:
+            from .flags import options
 
-    def convert(self, value: str | tuple[str, str], param: object, ctx: object) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        alias, _, agent = value.partition("=")
-        if not alias or not agent:
-            raise click.BadParameter(f"{value!r} must look like NAME=AGENT")
-        return alias, agent
+            self.params += options()
+        return super().get_params(ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,42 +35,21 @@ def chatserver() -> None:
 chatserver.add_command(audit)
 
 
-@chatserver.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@chatserver.command(cls=_Serve)
 @click.option(
-    "--port",
-    default=3284,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0 takes a free one.",
+    "--config", metavar="PATH", envvar="CHATSERVER_CONFIG", help="A file of settings (TOML)."
 )
-@click.option(
-    "--db",
-    metavar="PATH|URL|:memory:",
-    help="The store. [default: a file in your data directory]",
-)
-@click.option(
-    "--alias",
-    "aliases",
-    multiple=True,
-    type=Aliases(),
-    help="A further name for an agent; may be given several times.",
-)
-@click.option("--dev", is_flag=True, help="Take any key as the administrator's; loopback only.")
-def serve(
-    host: str, port: int, db: str | None, aliases: tuple[tuple[str, str], ...], dev: bool
-) -> None:
+def serve(config: str | None, **flags: Any) -> None:
     """Run a chat server.
 
-    The first start creates the administrator's API key and shows it once; where the output is no
-    terminal the key goes into a file instead. CHATSERVER_BOOTSTRAP_KEY in the environment sets
-    that key.
+    What flags do not say the environment does, then the file, then the default. The first start
+    creates the administrator's API key and shows it once; where the output is no terminal the
+    key goes into a file instead. CHATSERVER_BOOTSTRAP_KEY in the environment sets that key.
     """
-    key = os.environ.get("CHATSERVER_BOOTSTRAP_KEY") or None
     try:
         from .serve import run
 
-        run(host=host, port=port, db=db, aliases=dict(aliases), dev=dev, bootstrap_key=key)
+        run(config=config or None, flags=flags)
     except KeyboardInterrupt:
         # A server that runs ends without one: it has a handler. Before that there is nothing to
         # end.

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from chatserver_sdk.exceptions import ConfigurationError
-from chatserver_sdk.server import Settings, Started, process, serve
+from chatserver_sdk.server import Settings, Started, configuration, logs, process, serve
 from chatserver_sdk.server.settings import MEMORY
 from chatserver_sdk.storage import StoreError
 
 _SHORT_KEY = 16
 
 
-def run(
-    *,
-    host: str,
-    port: int,
-    db: str | None,
-    aliases: Mapping[str, str],
-    dev: bool,
-    bootstrap_key: str | None,
-) -> None:
+def run(*, config: str | None, flags: Mapping[str, Any]) -> None:
     """Serve until SIGINT or SIGTERM. Raises ClickException with what is in the way."""
     try:
-        settings = Settings(
-            host=host, port=port, db=db, dev=dev, aliases=aliases, bootstrap_key=bootstrap_key
-        )
+        settings = configuration.load(config, os.environ, flags)
+        logs.configure(settings)
         with _FirstKey(settings) as first_key:
             announce = _announce(settings, first_key)
             process.run(serve(settings, announce, keep_key=first_key.keep))

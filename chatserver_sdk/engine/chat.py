@@ -70,12 +70,14 @@ class ChatService(Histories):
         limits: RateLimits | None = None,
         max_running: int = 1000,
         longest_message: int = 4_000_000,
+        on_end: Callable[[Turn], None] | None = None,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._tally = tally or Tally(store)
         self._context_size = context_size
         self._patience = patience
+        self._on_end = on_end
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
         self._shelf = Shelf(resume_window, self._let_go)
         self._keys = IdempotencyKeys()
@@ -224,6 +226,25 @@ class ChatService(Histories):
         user_id = reader_of(principal, user_id)
         return await lists.sessions_from(self._store, user_id, cursor, page_size)
 
+    @property
+    def running_turns(self) -> int:
+        """How many turns run now."""
+        return len(self._tasks)
+
+    @property
+    def readers(self) -> int:
+        """How many read turns now."""
+        return self._shelf.readers
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing new is begun."""
+        return self._closing
+
+    def begin_closing(self) -> None:
+        """Begin nothing new from now on; close() does the rest."""
+        self._closing = True
+
     def interrupt(self) -> None:
         """Stop every turn; each is stored as far as it came."""
         for turn in list(self._tasks):
@@ -264,6 +285,8 @@ class ChatService(Histories):
     def _forget(self, turn: Turn, begun: asyncio.Future[None]) -> None:
         del self._tasks[turn]
         self._shelf.rest(turn)
+        if self._on_end is not None:
+            self._on_end(turn)
         # Stopped before it could begin: whoever asked still waits for an answer.
         if not begun.done():
             begun.set_exception(_shutting_down())

@@ -32,6 +32,7 @@ class Shelf:
         self._resting: OrderedDict[Turn, float] = OrderedDict()
         self._gone: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._weight = 0
+        self.readers = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, turn: Turn) -> Turn:
@@ -62,11 +63,13 @@ class Shelf:
     def reading(self, turn: Turn) -> Iterator[None]:
         """While somebody reads."""
         turn.readers += 1
+        self.readers += 1
         self._wake(turn)
         try:
             yield
         finally:
             turn.readers -= 1
+            self.readers -= 1
             self.rest(turn)
 
     def rest(self, turn: Turn) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,29 +14,31 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatserver_sdk import __version__
-from chatserver_sdk._ids import new_id
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
-from chatserver_sdk.engine import Unauthenticated
 from chatserver_sdk.storage import Store, StoreUnavailable
 
+from . import visits
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
-from .openapi import add_completions
-from .routes import catalogue, completions, history, keys, platform, resume, tickets
+from .logs import log_access
+from .openapi import describe
+from .origins import allow_origins
+from .routes import catalogue, completions, documents, health, history, keys, platform
+from .routes import resume, tickets
 from .routes.access import Door, doors_of
 from .services import Services
 from .settings import Settings, is_loopback
+from .tls import check_secure
+from .visits import Visit
 
 _log = logging.getLogger(__name__)
 
-_VERSION = (b"x-chatserver", __version__.encode())
-_PROTOCOLS = (catalogue, history, platform, keys, tickets)
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_PROTOCOLS = (catalogue, history, platform, keys, tickets, health, documents)
 
 
 def built_in_agents() -> list[Agent]:
@@ -63,29 +66,49 @@ class ChatServerApp:
         self._completions = completions.Completions(services)
         self._resume = resume.Resume(services)
         self._fastapi = _fastapi(services)
+        self._answered = allow_origins(self._answer, services.settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._fastapi(scope, receive, send)
+            await self._open(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        answer = _Answer(send, _request_id(headers))
+        visit = Visit(scope, send, self.services.metrics.count_events)
+        token = visits.current.set(visit)
+        begun = time.perf_counter()
         try:
-            self._check_host(headers)
-            limit = self.services.settings.max_body_bytes
-            await self._route(scope)(scope, limited(receive, limit), answer.send)
+            await self._answered(scope, receive, visit.send)
+        finally:
+            seconds, route = time.perf_counter() - begun, _template(scope)
+            method = visits.method_of(scope)
+            self.services.metrics.count_request(route, method, visit.status, seconds)
+            log_access(scope, route, visit, seconds)
+            visits.current.reset(token)
+
+    def document(self) -> dict[str, Any]:
+        """What /openapi.json says."""
+        return self._fastapi.openapi()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        settings, visit = self.services.settings, visits.current.get()
+        assert visit is not None
+        try:
+            self._check_way(scope)
+            endpoint = self._route(scope)
+            scope["template"] = getattr(endpoint, "template", None)
+            within = limited(receive, settings.max_body_bytes, settings.body_timeout)
+            await endpoint(scope, within, send)
         except (RequestRefused, *REFUSALS) as exc:
             _note(exc)
-            await response_for(exc)(scope, receive, answer.send)
+            await response_for(exc)(scope, receive, send)
         except asyncio.CancelledError:
             # The server ends and waits no longer; uvicorn would log this as a failure of ours.
             # The connection is gone by then, so nobody misses an answer.
-            _log.debug("request %s was cancelled", answer.request_id)
+            _log.debug("request %s was cancelled", visit.request_id)
         except Exception as exc:
             # The last resort: a traceback for the log, a sentence for the caller.
-            _log.exception("request %s failed", answer.request_id)
-            if not answer.has_begun:
-                await response_for(exc)(scope, receive, answer.send)
+            _log.exception("request %s failed", visit.request_id)
+            if visit.status is None:
+                await response_for(exc)(scope, receive, send)
 
     def _route(self, scope: Scope) -> ASGIApp:
         if scope["path"] == completions.PATH:
@@ -101,34 +124,34 @@ class ChatServerApp:
         behind = [door for protocol in _PROTOCOLS for door in doors_of(protocol.router.routes)]
         return [*self._completions.doors, *self._resume.doors, *behind]
 
-    def _check_host(self, headers: Headers) -> None:
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is no HTTP request: the server's life, and sockets."""
+        try:
+            if scope["type"] == "websocket":
+                self._check_way(scope)
+        except RequestRefused:
+            # Before it is accepted, this is a 403.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._fastapi(scope, receive, send)
+
+    def _check_way(self, scope: Scope) -> None:
+        """Raises RequestRefused for what must not come like this, whoever sends it."""
+        settings = self.services.settings
+        check_secure(settings, scope)
         # A page on the web may point a name of its own at this machine and ask in its visitor's
         # browser; the Host header still tells that name.
-        host = re.sub(r":\d+$", "", headers.get("host", ""))
-        if self.services.settings.dev and not is_loopback(host):
+        if not settings.dev:
+            return
+        host = re.sub(r":\d+$", "", Headers(scope=scope).get("host", ""))
+        if not is_loopback(host):
             raise RequestRefused(403, "in development mode, ask for localhost")
 
 
-class _Answer:
-    """Adds to an answer's headers what every answer has."""
-
-    def __init__(self, send: Send, request_id: str) -> None:
-        self._send = send
-        self.request_id = request_id
-        self.has_begun = False
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.has_begun = True
-            named = (b"x-request-id", self.request_id.encode())
-            message["headers"] = [*message.get("headers", ()), _VERSION, named]
-        await self._send(message)
-
-
-def _request_id(headers: Headers) -> str:
-    """The caller's own, where it can stand in a header and a log; else a new one."""
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else new_id().replace("-", "")
+def _template(scope: Scope) -> str:
+    """The path of the route that has answered, with the names of its parts."""
+    route = scope.get("route")
+    return str(scope.get("template") or getattr(route, "path_format", "unknown"))
 
 
 def _fastapi(services: Services) -> FastAPI:
@@ -143,6 +166,7 @@ def _fastapi(services: Services) -> FastAPI:
     app = FastAPI(
         title="chatserver",
         version=__version__,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
@@ -155,7 +179,7 @@ def _fastapi(services: Services) -> FastAPI:
     # Exception: what is nobody's gets the common shape too, and is raised on for the log.
     for kind in (*REFUSALS, Exception):
         app.add_exception_handler(kind, _refusal)
-    add_completions(app)
+    describe(app)
     return app
 
 

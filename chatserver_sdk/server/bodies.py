@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 
@@ -22,22 +23,57 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,256}$"},
 }
 
+# Bytes a second: a body that comes faster is given time, however long it is.
+_SLOWEST = 10_000
+
 _KEY = re.compile(r"[\x21-\x7e]{1,256}")
 
 
-def limited(receive: Receive, limit: int) -> Receive:
-    """What is received, up to so many bytes; behind them it raises RequestRefused."""
+def limited(receive: Receive, limit: int, timeout: float) -> Receive:
+    """What is received, up to so many bytes and for so many seconds; then RequestRefused.
+
+    What comes behind the body says that the caller has gone, and may take any time.
+    """
     size = 0
+    is_whole = False
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
 
     async def receive_within() -> Message:
-        nonlocal size
-        message = await receive()
+        nonlocal size, is_whole
+        if is_whole:
+            return await receive()
+        message = await _in_time(receive, begun + timeout + size / _SLOWEST)
+        is_whole = not message.get("more_body", False)
         size += len(message.get("body", b""))
         if size > limit:
             raise RequestRefused(413, f"the request is longer than {limit} bytes")
         return message
 
     return receive_within
+
+
+async def _in_time(receive: Receive, until: float) -> Message:
+    # Not wait_for(): until Python 3.12 that makes a task of everything it waits for.
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    is_late = False
+
+    def give_up() -> None:
+        nonlocal is_late
+        is_late = True
+        task.cancel()
+
+    timer = loop.call_at(until, give_up)
+    try:
+        return await receive()
+    except asyncio.CancelledError:
+        if not is_late:
+            raise
+        sentence = "the body of the request did not come in time"
+        raise RequestRefused(408, sentence, Connection="close") from None
+    finally:
+        timer.cancel()
 
 
 async def read_body(receive: Receive) -> bytes:

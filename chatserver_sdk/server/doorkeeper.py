@@ -18,6 +18,8 @@ from chatserver_sdk.engine import (
 )
 from chatserver_sdk.models import Principal, Role
 
+from . import visits
+
 if TYPE_CHECKING:
     from chatserver_sdk.engine.limits import RateLimits
     from chatserver_sdk.engine.tokens import TokenReader
@@ -57,6 +59,7 @@ class Doorkeeper:
             if exc.code != _NOTHING_SENT:
                 self.failures.note((scope.get("client") or ("unknown",))[0])
             raise
+        visits.note_principal(principal.id)
         if self.limits is not None:
             self.limits.check_key(principal.key_id or principal.id)
         if principal.role not in roles:

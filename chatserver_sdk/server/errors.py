@@ -33,7 +33,13 @@ _STATUS_FOR: tuple[tuple[type[Exception], int, str], ...] = (
 )
 REFUSALS = (engine.EngineError, storage.StoreError)
 
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    431: "head_too_large",
+}
 
 # Names that pydantic puts into a path to say which branch of a union it tried.
 _BRANCHES = {"str", "int", "float", "bool", "list", "dict"}
@@ -67,6 +73,9 @@ def response_for(exc: Exception) -> Response:
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
             if isinstance(exc, engine.RateLimited):
                 headers["Retry-After"] = str(exc.retry_after)
+            if kind is engine.ShuttingDown:
+                # Long enough for another server, or this one again, to be there.
+                headers["Retry-After"] = "2"
             return json_response(status, encode_error(detail), headers)
     return refusal(500, "the server failed; its log says why, under this request's id")
 

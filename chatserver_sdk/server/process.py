@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,10 +27,11 @@ from chatserver_sdk.storage import Conflict, Store, StoreUnavailable, admins, op
 from chatserver_sdk.storage.location import file_of
 from chatserver_sdk.storage.lock import exclusive
 
+from . import tls
 from .app import ChatServerApp, create_app
+from .connections import protocol_for
 from .settings import Settings, data_directory
 
-_KEEP_ALIVE = 75
 # What connections are given, once the answers have ended, to take in what was sent.
 _CLOSING_SECONDS = 1.0
 _HURRIED_SECONDS = 0.2
@@ -81,6 +84,7 @@ async def serve(
     so that no key is stored that nobody has; what it returns undoes it.
     Raises ConfigurationError and StoreUnavailable, with sentences for the operator.
     """
+    context = tls.context_of(settings)
     listening = _listen(settings.host, settings.port)
     with listening, exclusive(settings.database):
         store = open_store(settings.database)
@@ -88,7 +92,9 @@ async def serve(
             app = create_app(store, settings, agents)
             key = await _first_key(app, settings, keep_key)
             is_ignored = await _ignores_bootstrap_key(app, settings)
-            server = _Server(app, Started(_url(listening), key, is_ignored), on_start)
+            server = _Server(
+                app, Started(_url(listening, context), key, is_ignored), on_start, context
+            )
             if handle is not None:
                 handle.hold(server)
             with suppress(SystemExit):  # how newer versions of uvicorn say that they cannot start
@@ -109,21 +115,36 @@ def run(main: Coroutine[None, None, None]) -> None:
         uvloop.run(main)
 
 
+def _config(app: ChatServerApp) -> uvicorn.Config:
+    settings = app.services.settings
+    return uvicorn.Config(
+        app,
+        http=protocol_for(settings),
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Nobody else may say who is asking, and how.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=math.ceil(settings.keep_alive),
+        timeout_graceful_shutdown=5,
+    )
+
+
 class _Server(uvicorn.Server):
     def __init__(
-        self, app: ChatServerApp, started: Started, on_start: Callable[[Started], None]
+        self,
+        app: ChatServerApp,
+        started: Started,
+        on_start: Callable[[Started], None],
+        context: ssl.SSLContext | None,
     ) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE,
-                timeout_graceful_shutdown=5,
-            )
-        )
+        super().__init__(_config(app))
+        self.config.load()
+        self.config.ssl = context
         self._services = app.services
         self._announced = started
         self._on_start = on_start
@@ -139,6 +160,7 @@ class _Server(uvicorn.Server):
         # uvicorn's force_exit, which leaves the application's end out.
         if self.should_exit and sig == signal.SIGINT:
             self._is_hurried = True
+        self._services.chat.begin_closing()
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -277,6 +299,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from exc
 
 
-def _url(listening: socket.socket) -> str:
+def _url(listening: socket.socket, context: ssl.SSLContext | None) -> str:
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if context is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

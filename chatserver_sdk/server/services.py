@@ -21,6 +21,7 @@ from chatserver_sdk.engine.tally import Tally
 from chatserver_sdk.storage import Store
 
 from .doorkeeper import Doorkeeper
+from .metrics import Metrics
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Services:
     retention: Retention
     issuer: KeyIssuer
     door: Doorkeeper
+    metrics: Metrics
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
@@ -49,6 +51,7 @@ class Services:
         tally = Tally(store)
         ring = KeyRing(store, dev=settings.dev)
         limits = _limits(settings)
+        metrics = Metrics()
         chat = ChatService(
             store,
             catalogue,
@@ -57,6 +60,13 @@ class Services:
             limits=limits,
             max_running=settings.max_running_turns,
             longest_message=settings.max_message_chars,
+            on_end=metrics.count_turn,
+        )
+        metrics.watch_store(store)
+        metrics.watch_turns(
+            {model.id for model in catalogue.list_models()},
+            lambda: chat.running_turns,
+            lambda: chat.readers,
         )
         return cls(
             settings,
@@ -70,6 +80,7 @@ class Services:
             Doorkeeper(
                 ring, TicketOffice(), FailedAuthentications(store), _tokens(settings), limits
             ),
+            metrics,
         )
 
     async def close(self) -> None:

@@ -1,11 +1,18 @@
-"""What an operator may decide, in one class."""
+"""What an operator may decide, in one class. A field is one line: its default and what it is.
+
+Where the values come from (a file, the environment, flags) is configuration.py's business.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
@@ -18,69 +25,165 @@ MEMORY = ":memory:"
 _LONGEST_RETENTION = 36_525
 
 
+def setting(
+    default: Any,
+    about: str,
+    *,
+    between: tuple[float, float] | None = None,
+    one_of: tuple[str, ...] = (),
+    secret: bool = False,
+    private: bool = False,
+    flag: str | None = None,
+) -> Any:
+    """A field of Settings.
+
+    about: a sentence for the table and for --help. between: the least and the greatest number.
+    secret: it has no flag, which others could see in the list of processes, and is never shown.
+    private: it may hold a password and is not shown either.
+    flag: its flag's name where that is not the field's.
+    """
+    metadata = {
+        "about": about,
+        "between": between,
+        "one_of": one_of,
+        "secret": secret,
+        "private": secret or private,
+        "flag": flag,
+    }
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, repr=not metadata["private"], metadata=metadata)
+
+
+_WHOLE = (1, 2**31 - 1)
+_SECONDS = (0, 86_400)
+_AN_HOUR = (0.001, 3_600)
+
+
 @dataclass(frozen=True)
 class Settings:
-    """host, port: where to listen (port 0: a free one). db: a file's path, `sqlite:///PATH`,
-    `postgresql://USER:PASSWORD@HOST/NAME` or `:memory:`; None is a file in the user's data
-    directory. dev: any key is the administrator's (loopback only). aliases: further names for agents. bootstrap_key: the first administrator's
-    key, instead of a random one. max_body_bytes: the longest request that is read.
-    resume_window: seconds in which the readers of an answer that is nobody's history may come
-    back; then it is stopped and forgotten. Answers with a history can be read again any time.
-    grace: seconds that running answers are given when the server stops.
-    audit_retention_days: older entries of the audit log are trimmed; None keeps all.
-    max_running_turns: how many answers may be on their way at once. max_message_chars: the longest
-    text of one message. rate_limit_key, rate_limit_user, rate_limit_session: how often may be
-    asked, such as `60/minute` or `5/second; 1000/hour`; None is without end.
-    jwt_*: which tokens of another issuer count beside keys, as of engine.TokenRules.
+    """An operator's decisions; `chatserver serve --help` says what each of them means.
 
     Raises ConfigurationError for what cannot be.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 3284
-    # Its URL may hold a password.
-    db: str | None = field(default=None, repr=False)
-    dev: bool = False
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    bootstrap_key: str | None = field(default=None, repr=False)
-    max_body_bytes: int = 16 * 2**20
-    resume_window: float = 60.0
-    grace: float = 5.0
-    audit_retention_days: int | None = None
-    max_running_turns: int = 1000
-    max_message_chars: int = 4_000_000
-    rate_limit_key: str | None = None
-    rate_limit_user: str | None = None
-    rate_limit_session: str | None = None
-    jwt_secret: str | None = field(default=None, repr=False)
-    jwt_jwks: str | None = None
-    jwt_algorithms: Sequence[str] = ()
-    jwt_audience: str | None = None
-    jwt_issuer: str | None = None
-    jwt_role_claim: str = "role"
-    jwt_leeway: float = 30.0
+    host: str = setting("127.0.0.1", "Where to listen.")
+    port: int = setting(3284, "The port; 0 takes a free one.", between=(0, 65535))
+    db: str | None = setting(
+        None,
+        "The store: PATH, postgresql://USER:PASSWORD@HOST/NAME or :memory:; by default a file in"
+        " your data directory.",
+        private=True,
+    )
+    dev: bool = setting(False, "Take any key as the administrator's; loopback only.")
+    aliases: Mapping[str, str] = setting({}, "Further names for agents: NAME=AGENT.", flag="alias")
+    bootstrap_key: str | None = setting(
+        None, "The first administrator's key, instead of a random one.", secret=True
+    )
+    max_body_bytes: int = setting(16 * 2**20, "The longest request that is read.", between=_WHOLE)
+    max_head_bytes: int = setting(
+        64 * 1024, "The longest head of a request that is read.", between=(1024, 2**24)
+    )
+    head_timeout: float = setting(
+        20.0, "Seconds in which the head of a request must be here.", between=_AN_HOUR
+    )
+    body_timeout: float = setting(
+        30.0,
+        "Seconds in which a request's body must be here; every 10 kB of it give one more.",
+        between=_AN_HOUR,
+    )
+    keep_alive: float = setting(
+        75.0, "Seconds for which a connection without a request is kept.", between=_AN_HOUR
+    )
+    resume_window: float = setting(
+        60.0,
+        "Seconds in which readers of an answer that is nobody's history may come back.",
+        between=_SECONDS,
+    )
+    grace: float = setting(
+        5.0, "Seconds that running answers are given when the server stops.", between=_SECONDS
+    )
+    log_level: str = setting(
+        "warning",
+        "What is logged; info has a line for each request.",
+        one_of=("debug", "info", "warning", "error"),
+    )
+    log_format: str = setting("text", "How it is logged.", one_of=("text", "json"))
+    metrics_public: bool = setting(
+        False, "Give /metrics to everybody; else it needs an administrator's key."
+    )
+    tls_cert: str | None = setting(None, "The file of the certificate (PEM, with its chain).")
+    tls_key: str | None = setting(
+        None, "The file of the certificate's key, where it is not in the same file."
+    )
+    tls_key_password_file: str | None = setting(
+        None, "The file of the password that opens the key."
+    )
+    require_tls: bool = setting(False, "Never speak plain HTTP, but for /health.")
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "Addresses or networks of proxies whose X-Forwarded-Proto and -For are believed."
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (), "Origins whose pages may call this server from a browser; * is all."
+    )
+    audit_retention_days: int | None = setting(
+        None,
+        "Entries of the audit log that are older are trimmed; by default none are.",
+        between=(1, _LONGEST_RETENTION),
+    )
+    max_running_turns: int = setting(
+        1000, "How many answers may be on their way at once.", between=_WHOLE
+    )
+    max_message_chars: int = setting(4_000_000, "The longest text of one message.", between=_WHOLE)
+    rate_limit_key: str | None = setting(
+        None, "How often may be asked with one key: 60/minute, or 5/second; 1000/hour."
+    )
+    rate_limit_user: str | None = setting(None, "The same for one user.")
+    rate_limit_session: str | None = setting(None, "The same for one session.")
+    jwt_secret: str | None = setting(
+        None, "The secret of tokens that count beside keys (HS256 and its like).", secret=True
+    )
+    jwt_jwks: str | None = setting(
+        None, "The URL or file of the keys that such tokens are signed with (RS256 and its like)."
+    )
+    jwt_algorithms: tuple[str, ...] = setting(
+        (), "The algorithms that are taken; by default HS256 or RS256."
+    )
+    jwt_audience: str | None = setting(None, "Whom a token must be for (aud).")
+    jwt_issuer: str | None = setting(None, "Who must have issued it (iss).")
+    jwt_role_claim: str = setting("role", "The claim that names a token's role.")
+    jwt_leeway: float = setting(30.0, "Seconds by which clocks may differ.", between=(0, 3_600))
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            _check_bounds(each.name, getattr(self, each.name), each.metadata)
         if self.dev and not is_loopback(self.host):
             raise ConfigurationError(
                 f"development mode takes any key, so it listens on loopback only, not on"
                 f" {self.host}"
-            )
-        days = self.audit_retention_days
-        if days is not None and not 1 <= days <= _LONGEST_RETENTION:
-            raise ConfigurationError(
-                f"audit_retention_days must be 1 to {_LONGEST_RETENTION}, not {days}"
             )
         key = self.bootstrap_key
         if key is not None and (not key.isascii() or not key.isprintable() or " " in key):
             raise ConfigurationError(
                 "CHATSERVER_BOOTSTRAP_KEY must be printable ASCII text without blanks"
             )
-        if self.max_running_turns < 1 or self.max_message_chars < 1:
-            raise ConfigurationError("max_running_turns and max_message_chars must be 1 or more")
+        self._check_tls()
+        for origin in self.cors_origins:
+            _check_origin(origin)
+        for proxy in self.trusted_proxies:
+            _check_network(proxy)
         # What does not fit is said now, and not to the first caller.
         self._check_rates()
         self.token_rules
+
+    def _check_tls(self) -> None:
+        if self.tls_cert is None and (self.tls_key or self.tls_key_password_file):
+            raise ConfigurationError("tls_key is set and tls_cert is not; give both or neither")
+        if self.require_tls and self.tls_cert is None and not self.trusted_proxies:
+            raise ConfigurationError(
+                "require_tls is set, and there is neither a certificate (tls_cert) nor a proxy"
+                " that has one (trusted_proxies)"
+            )
 
     def _check_rates(self) -> None:
         if self.rate_limits == (None, None, None):
@@ -118,6 +221,39 @@ class Settings:
         # A development server's history and rights do not mix with those that count.
         name = "chatserver-dev.db" if self.dev else "chatserver.db"
         return str(data_directory() / name)
+
+
+def _check_bounds(name: str, value: Any, rules: Mapping[str, Any] = MappingProxyType({})) -> None:
+    between, one_of = rules.get("between"), rules.get("one_of")
+    if value is None:
+        return
+    if between and not (math.isfinite(value) and between[0] <= value <= between[1]):
+        low, high = between
+        raise ConfigurationError(f"{name}: {value} is not in the range {low:,} to {high:,}")
+    if one_of and value not in one_of:
+        raise ConfigurationError(f"{name}: {value!r} must be one of {', '.join(one_of)}")
+
+
+def _check_origin(origin: str) -> None:
+    try:
+        parts = urlsplit(origin)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_good = is_good and origin == f"{parts.scheme}://{parts.netloc}" and "@" not in origin
+    except ValueError:
+        is_good = False
+    if origin != "*" and not is_good:
+        raise ConfigurationError(
+            f"cors_origins: {origin!r} must look like https://example.com or be *"
+        )
+
+
+def _check_network(address: str) -> None:
+    try:
+        ipaddress.ip_network(address)
+    except ValueError:
+        raise ConfigurationError(
+            f"trusted_proxies: {address!r} must be an address or a network, such as 10.0.0.0/8"
+        ) from None
 
 
 def data_directory() -> Path:

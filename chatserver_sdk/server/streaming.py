@@ -11,6 +11,8 @@ from chatserver_sdk._wire import sse
 from chatserver_sdk.engine import Turn
 from chatserver_sdk.models.events import Event
 
+from . import visits
+
 # A proxy cuts a connection that is silent for 16 to 30 s.
 HEARTBEAT = 10.0
 # A reader that reads nothing keeps its turn in memory for no longer than this.
@@ -123,6 +125,7 @@ class _Delivery:
             events = log[self._seq : self._seq + _MOST_EVENTS]
             body, count = _pack(events, self._encode)
             self._seq += count
+            visits.note_events(count)
             is_last = count > 0 and events[count - 1].is_terminal
             if body or self._is_silent:
                 await self._say(body or sse.encode_comment("still here"), is_last)

@@ -81,6 +81,14 @@ class Store:
             raise StoreUnavailable("the store is closed") from exc
         return await asyncio.wrap_future(reading)
 
+    def waiting(self) -> int:
+        """How many jobs wait for the writer."""
+        return self._writer.waiting()
+
+    def watch_commits(self, on_commit: Callable[[float, int], None]) -> None:
+        """Have each transaction's seconds and jobs told, in the writer's thread."""
+        self._writer.on_commit = on_commit
+
     def close(self) -> None:
         """Finish what was submitted, then close the database. Blocks."""
         self._writer.close()

@@ -64,6 +64,7 @@ class Writer:
         self._closing = threading.Lock()
         self._closed = False
         self._last_size = 0
+        self.on_commit: Callable[[float, int], None] | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -85,6 +86,10 @@ class Writer:
                 raise StoreUnavailable("the store is closed")
             self._jobs.put(job)
 
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return self._jobs.qsize()
+
     def close(self) -> None:
         """Finish what was submitted, then stop."""
         with self._closing:
@@ -96,7 +101,10 @@ class Writer:
     def _run(self) -> None:
         while True:
             batch, is_last = self._take()
+            begun = time.perf_counter()
             self._commit(batch)
+            if batch and self.on_commit is not None:
+                self.on_commit(time.perf_counter() - begun, len(batch))
             if is_last:
                 return
 

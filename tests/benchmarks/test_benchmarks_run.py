@@ -49,3 +49,10 @@ def test_pages_of_the_store_are_measured() -> None:
 def test_durable_turns_are_measured() -> None:
     """Our side alone; the other one needs an environment of its own."""
     assert measured("storage_turns.py", "ours")["turns a second"] > 0
+
+
+def test_the_server_is_measured() -> None:
+    """Its start beside bare FastAPI, and its load beside a bare application; each a number."""
+    for script in ("server_start.py", "server_load.py"):
+        found = measured(script)
+        assert found and all(value > 0 for value in found.values())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import cache
 from queue import Queue
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -19,7 +21,7 @@ import requests
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine.keys import hash_key
 from chatserver_sdk.models import Role
-from chatserver_sdk.server import Settings
+from chatserver_sdk.server import Settings, create_app
 from chatserver_sdk.server.process import Handle, Started, run, serve
 from chatserver_sdk.storage import keys, open_store
 
@@ -56,9 +58,11 @@ class Api:
         """The answer, with the key sent unless the headers say otherwise."""
         headers = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
         headers.update(options.pop("headers", {}))
-        return self._session.request(
+        answer = self._session.request(
             method, self.base_url + path, headers=headers, timeout=60, **options
         )
+        check_documented(method, path, answer.status_code)
+        return answer
 
     def get(self, path: str, **params: Any) -> requests.Response:
         """The answer to a GET."""
@@ -81,6 +85,30 @@ class Api:
         """Who said what in a session."""
         detail = self.get(f"{SESSIONS}/{session_id}", user_id=user_id).json()
         return [(message["role"], message["content"]) for message in detail["messages"]]
+
+
+@cache
+def statuses() -> list[tuple[str, re.Pattern[str], set[int]]]:
+    """What the document says of each operation: its method, its path, what it may answer."""
+    store = open_store(":memory:")
+    document = create_app(store).document()
+    store.close()
+    return [
+        (
+            method.upper(),
+            re.compile(re.sub(r"\\{\w+\\}", "[^?]+", re.escape(path))),
+            {int(status) for status in operation["responses"]},
+        )
+        for path, routes in document["paths"].items()
+        for method, operation in routes.items()
+    ]
+
+
+def check_documented(method: str, path: str, status: int) -> None:
+    """Whatever a test sees, the document says that it may come."""
+    for known, pattern, documented in statuses():
+        if known == method and pattern.fullmatch(path.partition("?")[0]):
+            assert status in documented, f"{method} {path} may answer {status}: document it"
 
 
 @contextmanager

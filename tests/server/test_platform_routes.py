@@ -186,9 +186,9 @@ def test_the_openapi_document(api: Api) -> None:
     document = api.get("/openapi.json").json()
 
     assert document["openapi"].startswith("3.1") and document["info"]["version"] == __version__
-    schemas = document["components"]["schemas"]
     for reference in references(document):
-        assert reference.removeprefix("#/components/schemas/") in schemas
+        _, components, kind, name = reference.split("/")
+        assert components == "components" and name in document["components"][kind]
     assert {
         (method.upper(), path) for path, route in document["paths"].items() for method in route
     } == {
@@ -197,6 +197,9 @@ def test_the_openapi_document(api: Api) -> None:
         ("GET", "/v1/models"),
         ("GET", "/v1/models/{model}"),
         ("GET", "/health"),
+        ("GET", "/health/live"),
+        ("GET", "/health/ready"),
+        ("GET", "/metrics"),
         ("GET", "/atoms/chat/sessions"),
         ("GET", "/atoms/chat/sessions/{session_id}"),
         ("GET", f"{PLATFORM}/stats"),

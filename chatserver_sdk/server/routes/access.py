@@ -15,7 +15,7 @@ from ..doorkeeper import ADMINS, ANYBODY
 from ..services import Services
 
 # For the documentation page; the key itself is read by the doorkeeper, whose 401 says more.
-_bearer = Depends(HTTPBearer(auto_error=False, description="An API key."))
+bearer = Depends(HTTPBearer(auto_error=False, description="An API key."))
 # Of routes that need no key.
 OPEN: frozenset[Role] = frozenset()
 
@@ -31,7 +31,7 @@ class Access:
     def __init__(self, roles: frozenset[Role]) -> None:
         self.roles = roles
 
-    async def __call__(self, request: Request, _: Annotated[object, _bearer]) -> Principal:
+    async def __call__(self, request: Request, _: Annotated[object, bearer]) -> Principal:
         return await services_of(request).door.admit(request.scope, request.headers, self.roles)
 
 

@@ -1,10 +1,9 @@
-"""GET /v1/models and /health: what there is, and whether it is there."""
+"""GET /v1/models: what there is."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from chatserver_sdk import __version__
 from chatserver_sdk.models import ModelInfo, ModelsResponse
 
 from ..errors import json_response
@@ -26,9 +25,3 @@ async def get_model(server: Server, principal: Anybody, model: str) -> Response:
     server.catalogue.find(model)
     found = next(info for info in server.catalogue.list_models() if info.id == model)
     return json_response(200, found.to_dict())
-
-
-@router.get("/health", tags=["health"], dependencies=[Everybody])
-async def health() -> Response:
-    """Whether the server answers. Needs no key."""
-    return json_response(200, {"status": "ok", "version": __version__})

@@ -48,6 +48,7 @@ class Completions:
     """The endpoint of one server."""
 
     doors = (Door("POST", PATH, ANYBODY),)
+    template = PATH
 
     def __init__(self, services: Services) -> None:
         self._services = services

@@ -42,6 +42,7 @@ class Resume:
     """The endpoint of one server."""
 
     doors = (Door("GET", PATH, ANYBODY),)
+    template = PATH
 
     def __init__(self, services: Services) -> None:
         self._services = services

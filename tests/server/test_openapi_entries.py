@@ -1,0 +1,170 @@
+"""The OpenAPI document, walked: nothing that a route can answer is missing, or without example."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from server_wire import COMPLETIONS, Api, check_documented, statuses
+
+from chatserver_sdk._wire.errors import parse_error
+from chatserver_sdk.models import (
+    AdminListResponse,
+    AuditLogResponse,
+    ChatCompletionResponse,
+    ChatSessionDetailResponse,
+    ChatSessionListResponse,
+    ModelsResponse,
+    PlatformStats,
+)
+from chatserver_sdk.models.events import TERMINAL
+from chatserver_sdk.server import create_app
+from chatserver_sdk.server.docs_page import page
+from chatserver_sdk.server.openapi import ENTRIES
+from chatserver_sdk.storage import open_store
+
+
+def read_document() -> Any:
+    """The document, as programs read it."""
+    store = open_store(":memory:")
+    try:
+        return json.loads(json.dumps(create_app(store).document()))
+    finally:
+        store.close()
+
+
+DOCUMENT = read_document()
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, routes in DOCUMENT["paths"].items()
+    for method, operation in routes.items()
+}
+RESPONSES = {
+    f"{name} {status}": (int(status), response)
+    for name, operation in OPERATIONS.items()
+    for status, response in operation["responses"].items()
+}
+WITHOUT_KEY = {"/health", "/health/live", "/health/ready"}
+
+
+def test_every_route_has_an_entry() -> None:
+    """And every entry a route."""
+    assert OPERATIONS.keys() == {f"{entry.method.upper()} {entry.path}" for entry in ENTRIES}
+    assert len(OPERATIONS) == len(ENTRIES)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_says_what_it_is(name: str) -> None:
+    """It has a tag, a summary, a description, and its key; its parameters have examples."""
+    operation = OPERATIONS[name]
+    for part in ("tags", "summary", "description", "operationId"):
+        assert operation[part], part
+    if name.split()[1] in WITHOUT_KEY:
+        assert "security" not in operation
+    else:
+        assert operation["security"] == [{"HTTPBearer": []}]
+    needed = [each for each in operation.get("parameters", ()) if each["required"]]
+    assert all("example" in each for each in needed)
+    if "requestBody" in operation:
+        content = operation["requestBody"]["content"]["application/json"]
+        assert content["schema"] and content["example"]
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_every_answer_is_shown(name: str) -> None:
+    """It has a sentence, a schema, an example, and its request's id."""
+    status, response = RESPONSES[name]
+    assert response["description"].endswith(".")
+    assert "X-Request-Id" in response["headers"]
+    assert response["content"]
+    for kind, content in response["content"].items():
+        assert content["schema"]
+        if kind == "text/event-stream":
+            assert all(example["value"] for example in content["examples"].values())
+        else:
+            assert content["example"]
+    if status >= 400:
+        (content,) = response["content"].values()
+        assert content["schema"] == {"$ref": "#/components/schemas/Error"}
+        detail = parse_error(content["example"])
+        assert detail.message and detail.type
+        assert {*content["example"]["error"]} == {"message", "type", "param", "code"}
+
+
+def test_one_shape_of_errors() -> None:
+    """FastAPI's own is not among the schemas, nor referred to."""
+    text = json.dumps(DOCUMENT)
+    assert "HTTPValidationError" not in text and "ValidationError" not in text
+    error = DOCUMENT["components"]["schemas"]["Error"]["properties"]["error"]
+    assert error["required"] == ["message", "type", "param", "code"]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        (f"POST {COMPLETIONS} 200", ChatCompletionResponse),
+        ("GET /v1/models 200", ModelsResponse),
+        ("GET /atoms/chat/sessions 200", ChatSessionListResponse),
+        ("GET /atoms/chat/sessions/{session_id} 200", ChatSessionDetailResponse),
+        ("GET /api/v1/platform/stats 200", PlatformStats),
+        ("GET /api/v1/platform/admins 200", AdminListResponse),
+        ("GET /api/v1/platform/audit 200", AuditLogResponse),
+    ],
+)
+def test_examples_are_what_is_sent(name: str, model: Any) -> None:
+    """A model that reads an example writes the same again."""
+    example = RESPONSES[name][1]["content"]["application/json"]["example"]
+    assert model.from_dict(example).to_dict() == example
+
+
+def test_examples_of_requests_are_answered(api: Api) -> None:
+    """What the document shows can be sent as it stands."""
+    for name, operation in OPERATIONS.items():
+        method, path = name.split()
+        if "requestBody" in operation:
+            example = operation["requestBody"]["content"]["application/json"]["example"]
+            assert api.call(method, path, json=example).status_code < 300
+    api.call("DELETE", "/api/v1/platform/admins/eve@example.com")
+
+
+def test_every_kind_of_event_is_shown() -> None:
+    """Text, thoughts, tools, widgets, each end, and the silence."""
+    content = OPERATIONS[f"POST {COMPLETIONS}"]["responses"]["200"]["content"]
+    shown = "".join(each["value"] for each in content["text/event-stream"]["examples"].values())
+    words = ("content", "reasoning_content", "tool_calls", "widget", "usage", "cancelled")
+    assert all(f'"{word}"' in shown for word in words)
+    assert shown.count("[DONE]") == len(TERMINAL) - 1 and '"error"' in shown and "\n: " not in shown
+    assert '"interrupted"' in shown
+
+
+def test_a_status_that_is_not_documented() -> None:
+    """The check that all tests of routes go through finds one, and reads paths with parts."""
+    assert len(statuses()) == len(OPERATIONS)
+    check_documented("GET", "/v1/models/some/thing?x=1", 404)
+    with pytest.raises(AssertionError, match="document it"):
+        check_documented("GET", "/v1/models/x", 418)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every operation's path and description, and every schema's name."""
+    for path, routes in value["paths"].items():
+        yield path
+        yield from (operation["operationId"] for operation in routes.values())
+    yield from value["components"]["schemas"]
+
+
+def test_the_page_stands_alone(api: Api) -> None:
+    """It shows everything, runs no script and loads nothing from anywhere."""
+    answer = api.get("/docs")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert all(text in answer.text for text in texts(DOCUMENT))
+    assert not re.search(r"<script|<link|<img|@import|url\(|src=|https?://", answer.text)
+
+
+def test_the_page_escapes() -> None:
+    """Words of a document are no markup."""
+    document = json.loads(json.dumps(DOCUMENT).replace("Whether the", "<script>alert(1)</script>"))
+    assert "<script" not in page(document)
