@@ -34,7 +34,7 @@ class Desk:
         self.store = store
         self.ring = KeyRing(store)
         self.issuer = KeyIssuer(store, self.ring)
-        self.platform = PlatformService(store, Catalogue([]), self.ring.forget)
+        self.platform = PlatformService(store, Catalogue([]), changed=self.ring.forget)
 
     async def make(self, name: str = "k", role: Role = Role.SERVICE, **fields: Any) -> Any:
         """A new key."""
