@@ -188,6 +188,11 @@ class ChatService(Histories):
         """While somebody reads. A turn that is nobody's history ends some time after the last."""
         return self._shelf.reading(turn)
 
+    def release(self, turn: Turn) -> None:
+        """Its one reader has had all of it: without a history or a key nobody can ask for it."""
+        if not turn.is_stored and turn.key is None:
+            self._shelf.release(turn)
+
     async def get_turn(self, turn_id: str, principal: Principal) -> Turn:
         """A turn to read again: one that runs, has just ended, or is in the store.
 

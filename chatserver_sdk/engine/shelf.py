@@ -47,6 +47,12 @@ class Shelf:
         """The turn, if it is still in memory."""
         return self._turns.get(turn_id)
 
+    def release(self, turn: Turn) -> None:
+        """Let a turn go that nobody will ask for again, if it has ended and nobody reads it."""
+        if turn in self._resting and turn.state != RUNNING:
+            self._wake(turn)
+            del self._turns[turn.id]
+
     def forget(self, wanted: Callable[[Turn], bool]) -> None:
         """Let these turns go now, also those that are being read."""
         for turn in list(filter(wanted, self._turns.values())):

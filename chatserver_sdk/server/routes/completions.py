@@ -70,6 +70,7 @@ class Completions:
             end = await (turn.end() if turn.is_stored else read_end(turn, receive))
         if end is not None:
             status, answer = _whole(turn, end)
+            self._services.chat.release(turn)
             await send_json(send, status, answer, headers)
 
 
