@@ -48,6 +48,21 @@ if TYPE_CHECKING:
         text_part as text_part,
     )
     from .principal import Principal as Principal, Role as Role
+    from .session_chat import (
+        CancelMessageResponse as CancelMessageResponse,
+        ChatSession as ChatSession,
+        ChatSessionPage as ChatSessionPage,
+        CreateSessionRequest as CreateSessionRequest,
+        DeleteSessionResponse as DeleteSessionResponse,
+        FileInfo as FileInfo,
+        FileList as FileList,
+        SessionChatRequest as SessionChatRequest,
+        SessionChatResponse as SessionChatResponse,
+        SessionMessage as SessionMessage,
+        SessionStatus as SessionStatus,
+        UpdateSessionRequest as UpdateSessionRequest,
+        session_content_problem as session_content_problem,
+    )
     from .sessions import (
         ChatMessageRecord as ChatMessageRecord,
         ChatSessionDetailResponse as ChatSessionDetailResponse,
@@ -75,6 +90,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         "content": "audio_part content_problem file_part image_part speaks_otherwise text_of"
         " text_part",
         "principal": "Principal Role",
+        "session_chat": "CancelMessageResponse ChatSession ChatSessionPage CreateSessionRequest"
+        " DeleteSessionResponse FileInfo FileList SessionChatRequest SessionChatResponse"
+        " SessionMessage SessionStatus UpdateSessionRequest session_content_problem",
         "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
         " ChatSessionSummary",
         "tools": "FunctionCall FunctionCallDelta FunctionDefinition Tool ToolCall ToolCallDelta",
