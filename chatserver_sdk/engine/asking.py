@@ -31,7 +31,10 @@ _MEANT = {
     "allowed_tools",
     "setting_sources",
     "mcp_servers",
+    "on_disconnect",
 }
+CONTINUE = "continue"
+CANCEL = "cancel"
 _PASSED_ON = (
     "tool_choice",
     "parallel_tool_calls",
@@ -46,7 +49,11 @@ _LONGEST_TITLE = 80
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that may be carried out. user_id None: it is not to be stored."""
+    """A request that may be carried out. user_id None: it is not to be stored.
+
+    opens: whether a session that is not known is made. on_disconnect: what becomes of the turn
+    when nobody reads it any more; None: as the server does.
+    """
 
     request: ChatCompletionRequest
     principal: Principal
@@ -55,6 +62,8 @@ class Asked:
     session_id: str
     names_session: bool
     question: Question
+    opens: bool = True
+    on_disconnect: str | None = None
 
 
 def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) -> Asked:
@@ -81,7 +90,16 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
     except InvalidQuestion as exc:
         raise InvalidRequest(str(exc), "invalid_variable", f"metadata.{exc.param}") from exc
     _text(metadata, "organization_id")
-    return Asked(request, principal, agent, user_id, session_id, given is not None, question)
+    return Asked(
+        request,
+        principal,
+        agent,
+        user_id,
+        session_id,
+        given is not None,
+        question,
+        on_disconnect=on_disconnect_of(metadata),
+    )
 
 
 def again(asked: Asked, failed: Turn) -> Asked:
@@ -105,7 +123,8 @@ def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None
         created_at=now,
         updated_at=now,
         last_message_at=now,
-        metadata={key: value for key, value in metadata.items() if key not in _MEANT},
+        # What is said to a session that was opened by itself is no description of it.
+        metadata={k: v for k, v in metadata.items() if k not in _MEANT} if asked.opens else {},
     )
     return TurnPlan(
         turn_id=turn.id,
@@ -115,7 +134,20 @@ def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None
         context_size=context_size,
         now=now,
         claim=claim,
+        opens=asked.opens,
     )
+
+
+def on_disconnect_of(metadata: Mapping[str, Any]) -> str | None:
+    """What becomes of a turn that nobody reads; None: not said. Raises InvalidRequest."""
+    wanted = metadata.get("on_disconnect")
+    if wanted not in (None, CONTINUE, CANCEL):
+        raise InvalidRequest(
+            f"on_disconnect must be {CONTINUE} or {CANCEL}",
+            "invalid_value",
+            "metadata.on_disconnect",
+        )
+    return wanted
 
 
 def _options(request: ChatCompletionRequest) -> dict[str, Any]:

@@ -53,7 +53,7 @@ _SAID = (
 def find_session(connection: Connection, session_id: str) -> ChatSessionSummary | None:
     """The session, whoever's it is; None where there is none."""
     row = connection.execute(_SESSION, {"session_id": session_id}).one_or_none()
-    return None if row is None else _summary(row)
+    return None if row is None else summary_of(row)
 
 
 def get_session(connection: Connection, session_id: str, user_id: str) -> ChatSessionDetailResponse:
@@ -75,7 +75,7 @@ def list_from(
         place = tuple_(sessions.c.created_at, sessions.c.id)
         opened, session_id = behind
         statement = statement.where(place < tuple_(literal(opened, Timestamp), literal(session_id)))
-    return [_summary(row) for row in connection.execute(statement, {"user_id": user_id})]
+    return [summary_of(row) for row in connection.execute(statement, {"user_id": user_id})]
 
 
 def count_sessions(connection: Connection, user_id: str) -> int:
@@ -90,7 +90,7 @@ def list_sessions(
     total = count_sessions(connection, user_id)
     statement = _OF_USER.limit(page_size).offset((page - 1) * page_size)
     rows = connection.execute(statement, {"user_id": user_id})
-    return [_summary(row) for row in rows], total
+    return [summary_of(row) for row in rows], total
 
 
 def count_said(connection: Connection, session_id: str) -> int:
@@ -204,7 +204,8 @@ def count_words(text: str) -> int:
 _AUTHORS = {"user": "user", "assistant": "ai", "system": "system", "tool": "ai"}
 
 
-def _summary(row: Row[Any]) -> ChatSessionSummary:
+def summary_of(row: Row[Any]) -> ChatSessionSummary:
+    """What a row of the table says."""
     return ChatSessionSummary(
         id=row.id,
         user_id=row.user_id,

@@ -9,10 +9,17 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary, Message, UsageInfo
+from chatserver_sdk.models import (
+    ChatMessageRecord,
+    ChatSession,
+    ChatSessionSummary,
+    Message,
+    SessionStatus,
+    UsageInfo,
+)
 from chatserver_sdk.models.events import Event, decode_log, encode_log
 
-from . import idempotency
+from . import chat_sessions, idempotency
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound
 from .idempotency import Claim
@@ -24,7 +31,8 @@ ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
 @dataclass
 class TurnPlan:
     """A turn that is about to begin. `context_size`: how many messages the agent may see.
-    `claim`: the idempotency key that is to stand for it."""
+    `claim`: the idempotency key that is to stand for it. `opens`: whether a session that is not
+    known is made."""
 
     turn_id: str
     session: ChatSessionSummary
@@ -33,6 +41,7 @@ class TurnPlan:
     context_size: int
     now: datetime
     claim: Claim | None = None
+    opens: bool = True
 
 
 @dataclass
@@ -102,22 +111,31 @@ def read_log(connection: Connection, turn_id: str) -> list[Event]:
     return decode_log(connection.scalar(events) or [])
 
 
+def find_last(connection: Connection, session_id: str) -> str | None:
+    """The id of the turn of a session that began last; None where there is none."""
+    of_session = select(turns.c.id).where(turns.c.session_id == session_id)
+    return connection.scalar(of_session.order_by(turns.c.started_at.desc()).limit(1))
+
+
 def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> BegunTurn:
     """Open or continue the session and store the question.
 
     `choose_new` says which of the sent messages are new, given the stored ones. Raises NotFound
-    for another user's session, Conflict while one of the session's turns runs, KeyTaken.
+    for another user's session, Conflict while one of the session's turns runs and where the
+    session has ended, KeyTaken.
     """
     if plan.claim is not None:
         idempotency.check_free(connection, plan.claim, plan.now)
-    session = session_verbs.find_session(connection, plan.session.id)
-    if session is None:
-        session = plan.session
+    found = chat_sessions.find(connection, plan.session.id)
+    session: ChatSessionSummary = found or plan.session
+    if found is None:
+        if not plan.opens:
+            raise NotFound(f"there is no session {session.id}")
         context: list[Message] = []
         new = choose_new(context, plan.sent)
         session_verbs.insert_session(connection, session)
     else:
-        _check_continuing(connection, session, plan)
+        _check_continuing(connection, found, plan)
         context, new = _continued(connection, plan, choose_new)
         session_verbs.see_user(connection, session.user_id, plan.now)
     _insert_turn(connection, plan)
@@ -130,7 +148,7 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
         now=plan.now,
     )
     next_index = session.message_count + len(new)
-    _touch(connection, plan, next_index)
+    _touch(connection, plan, session, next_index)
     return BegunTurn([*context, *new][-plan.context_size :], next_index)
 
 
@@ -172,11 +190,11 @@ def interrupt_running(connection: Connection, now: datetime) -> int:
     return stopped.rowcount
 
 
-def _check_continuing(connection: Connection, session: ChatSessionSummary, plan: TurnPlan) -> None:
+def _check_continuing(connection: Connection, session: ChatSession, plan: TurnPlan) -> None:
     if session.user_id != plan.session.user_id:
         raise NotFound(f"there is no session {session.id}")
-    if session.archived:
-        raise Conflict(f"session {session.id} is archived", "session_archived")
+    if session.status != SessionStatus.ACTIVE:
+        raise Conflict(f"session {session.id} is {session.status}", f"session_{session.status}")
     running = select(turns.c.id).where(turns.c.session_id == session.id, turns.c.state == "running")
     if connection.scalar(running) is not None:
         raise Conflict(
@@ -252,7 +270,9 @@ def _close_turn(connection: Connection, end: TurnEnd) -> None:
     connection.execute(insert(turn_logs), logged)
 
 
-def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:
+def _touch(
+    connection: Connection, plan: TurnPlan, session: ChatSessionSummary, message_count: int
+) -> None:
     """What a question changes on its session's line."""
     changes: dict[str, Any] = {
         "message_count": message_count,
@@ -261,6 +281,9 @@ def _touch(connection: Connection, plan: TurnPlan, message_count: int) -> None:
         "model": plan.session.model,
         "agent_type": plan.session.agent_type,
     }
+    if session.title is None and plan.session.title is not None:
+        # It was opened before anything was said.
+        changes["title"] = plan.session.title
     if plan.session.organization_id is not None:
         changes["organization_id"] = plan.session.organization_id
         session_verbs.see_organization(connection, plan.session.organization_id, plan.now)

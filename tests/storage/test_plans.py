@@ -95,4 +95,5 @@ def to_first_revision(connection: Connection) -> int:
     for name in connection.execute(text(f"{made} OR name = 'ix_sessions_opened')")).scalars().all():
         connection.execute(text(f"DROP INDEX {name}"))
     connection.execute(text("DROP TABLE idempotency_keys"))
+    connection.execute(text("DROP TABLE files"))
     return connection.execute(text("UPDATE alembic_version SET version_num = '0001'")).rowcount
