@@ -15,5 +15,7 @@ from .errors import (
     UnknownModel as UnknownModel,
 )
 from .keys import KeyRing as KeyRing, new_key as new_key
+from .messages import resync as resync
 from .platform import PlatformService as PlatformService
+from .sessions import SessionService as SessionService
 from .turn import Turn as Turn

@@ -25,7 +25,7 @@ from chatserver_sdk.storage import Store, StoreUnavailable
 from .bodies import limited
 from .errors import REFUSALS, RequestRefused, invalid_request, refusal, response_for
 from .openapi import add_completions
-from .routes import catalogue, completions, history, platform, resume
+from .routes import catalogue, completions, history, platform, resume, session_chat, sessions
 from .services import Services
 from .settings import Settings, is_loopback
 
@@ -58,6 +58,7 @@ class ChatServerApp:
         self.services = services
         self._completions = completions.Completions(services)
         self._resume = resume.Resume(services)
+        self._session_chat = session_chat.SessionChat(services)
         self._fastapi = _fastapi(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +69,7 @@ class ChatServerApp:
         answer = _Answer(send, _request_id(headers))
         try:
             self._check_host(headers)
-            limit = self.services.settings.max_body_bytes
+            limit = self._limit(scope)
             await self._route(scope)(scope, limited(receive, limit), answer.send)
         except (RequestRefused, *REFUSALS) as exc:
             _note(exc)
@@ -86,7 +87,15 @@ class ChatServerApp:
     def _route(self, scope: Scope) -> ASGIApp:
         if scope["path"] == completions.PATH:
             return self._completions
+        if session_chat.is_here(scope["path"]):
+            return self._session_chat
         return self._resume if resume.is_here(scope["path"]) else self._fastapi
+
+    def _limit(self, scope: Scope) -> int:
+        settings = self.services.settings
+        if not sessions.takes_files(scope["path"]):
+            return settings.max_body_bytes
+        return max(settings.max_body_bytes, settings.max_file_bytes + sessions.MOST_AROUND)
 
     def _check_host(self, headers: Headers) -> None:
         # A page on the web may point a name of its own at this machine and ask in its visitor's
@@ -134,8 +143,9 @@ def _fastapi(services: Services) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    for protocol in (catalogue, history, platform):
+    for protocol in (catalogue, history, platform, sessions):
         app.include_router(protocol.router)
+    app.include_router(sessions.old_router)
     app.add_exception_handler(HTTPException, _http_refusal)
     app.add_exception_handler(RequestValidationError, _validation_refusal)
     # Exception: what is nobody's gets the common shape too, and is raised on for the log.

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from chatserver_sdk.models.completions import ChatCompletionRequest, ChatCompletionResponse
 
 from .bodies import IDEMPOTENCY_KEY
+from .openapi_chat import describe_chat
 from .routes import resume
 from .routes.completions import PATH
 
@@ -28,6 +29,7 @@ def add_completions(app: FastAPI) -> None:
             answer = _schema(ChatCompletionResponse, "serialization", schemas)
             document["paths"][PATH] = {"post": _operation(request, answer)}
             document["paths"][resume.PATH] = {"get": _resume_operation()}
+            describe_chat(document, _schema)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

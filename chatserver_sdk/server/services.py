@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from chatserver_sdk.agents import Agent
-from chatserver_sdk.engine import Catalogue, ChatService, Forbidden, KeyRing, PlatformService
+from chatserver_sdk.engine import (
+    Catalogue,
+    ChatService,
+    Forbidden,
+    KeyRing,
+    PlatformService,
+    SessionService,
+)
 from chatserver_sdk.models import Principal, Role
 from chatserver_sdk.storage import Store
 
@@ -25,18 +32,28 @@ class Services:
     keys: KeyRing
     chat: ChatService
     platform: PlatformService
+    sessions: SessionService
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
         """The services of a server with these agents."""
         catalogue = Catalogue(agents, settings.aliases)
+        chat = ChatService(
+            store,
+            catalogue,
+            resume_window=settings.resume_window,
+            on_disconnect=settings.on_disconnect,
+            disconnect_grace=settings.disconnect_grace,
+            most_waiting=settings.most_waiting,
+        )
         return cls(
             settings,
             store,
             catalogue,
             KeyRing(store, dev=settings.dev),
-            ChatService(store, catalogue, resume_window=settings.resume_window),
+            chat,
             PlatformService(store, catalogue),
+            SessionService(store, catalogue, chat, most_files=settings.max_session_files),
         )
 
     async def principal(self, headers: Headers) -> Principal:

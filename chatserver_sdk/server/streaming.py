@@ -61,6 +61,8 @@ async def send_events(
     await send({"type": "http.response.start", "status": 200, "headers": raw})
     # The request's body was read, so the next message says that the reader is gone.
     gone = asyncio.ensure_future(receive())
+    # Who waits in a silent turn is to leave it at once.
+    gone.add_done_callback(lambda _: turn.wake())
     try:
         await _send_log(turn, encode, gone, send, heartbeat, after)
     finally:
@@ -77,6 +79,8 @@ async def _send_log(
 ) -> None:
     while not gone.done():
         events = await turn.read(seq, heartbeat, _MOST_EVENTS)
+        if gone.done() and not events:
+            return
         body, count = _pack(events, encode)
         seq += count
         is_last = count > 0 and isinstance(events[count - 1], TERMINAL)
