@@ -16,7 +16,6 @@ from chatserver_sdk.models import (
     FileList,
     Principal,
     Role,
-    SessionStatus,
     UpdateSessionRequest,
 )
 from chatserver_sdk.storage import Conflict, Store, chat_sessions, files
@@ -79,19 +78,19 @@ class SessionService:
         *,
         cursor: str,
         limit: int,
-        status: SessionStatus | None = None,
+        status: str | None = None,
     ) -> ChatSessionPage:
         """A user's sessions behind a cursor (empty: all), the one that was opened last first.
 
         Raises InvalidRequest, Forbidden.
         """
         wanted = user_of(principal, user_id)
-        filters = {"user_id": wanted, "status": status and status.value}
+        filters = {"user_id": wanted, "status": status}
         key = decode_cursor(_LIST, filters, cursor, (int, str))
         behind = None if key is None else (_EPOCH + key[0] * _MICROSECOND, key[1])
         # One more than is shown says whether there is more.
         found = await self._store.read(
-            chat_sessions.list_from, wanted, behind, most=limit + 1, status=filters["status"]
+            chat_sessions.list_from, wanted, behind, most=limit + 1, status=status
         )
         page = ChatSessionPage(found[:limit], len(found) > limit)
         if page.has_more:

@@ -117,7 +117,8 @@ class _Form:
         return header
 
     def _on_header(self) -> None:
-        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("utf-8", "replace")
+        # Bytes as they are: what a name is made of is decoded once it was taken out.
+        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1")
         self._name = self._value = b""
 
     def _on_headers(self) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import requests
-from server_wire import Api
+from server_wire import Api, give_key
+
+from chatserver_sdk.models import Role
 
 V2 = "/api/v2/sessions"
 
@@ -18,6 +23,16 @@ class Said(NamedTuple):
     name: str
     id: str
     body: dict[str, Any]
+
+
+def api_of(api: Api, db: Path, user_id: str) -> Api:
+    """The same server, asked with a new key of this user's own; close it."""
+    principal = str(uuid4())
+    connection = sqlite3.connect(db, timeout=60)
+    with connection:
+        connection.execute("INSERT INTO principals (id, created_at) VALUES (?, 0)", (principal,))
+    connection.close()
+    return Api(api.base_url, give_key(str(db), principal, Role.USER, user_id))
 
 
 def open_session(api: Api, model: str = "echo", user_id: str | None = "ada", **fields: Any) -> str:

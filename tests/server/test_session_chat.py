@@ -8,10 +8,20 @@ from uuid import uuid4
 
 import pytest
 from scripted_agents import Gate, ScriptedAgent
-from server_wire import Api, check_refusal, give_key, serving
-from session_wire import V2, cancel, events_of, join, names, open_session, parse, say, text, words
-
-from chatserver_sdk.models import Role
+from server_wire import Api, check_refusal, serving
+from session_wire import (
+    V2,
+    api_of,
+    cancel,
+    events_of,
+    join,
+    names,
+    open_session,
+    parse,
+    say,
+    text,
+    words,
+)
 
 
 def test_a_streamed_answer(api: Api) -> None:
@@ -241,7 +251,7 @@ def test_the_same_message_sent_again(api: Api) -> None:
 
 def test_somebody_elses_session(api: Api, db: Path) -> None:
     """For a user it is not there, on every route; their own is, without naming the user."""
-    mine = Api(api.base_url, give_key(str(db), f"p-{uuid4()}", Role.USER, "bob"))
+    mine = api_of(api, db, "bob")
     theirs = open_session(api, user_id="ada")
     say(api, theirs, "x")
     for answer in (

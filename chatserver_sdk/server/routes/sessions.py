@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,7 +15,6 @@ from chatserver_sdk.models import (
     DeleteSessionResponse,
     FileInfo,
     FileList,
-    SessionStatus,
     UpdateSessionRequest,
 )
 
@@ -61,7 +60,7 @@ async def list_sessions(
     server: Server,
     principal: Anybody,
     user_id: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
-    status: SessionStatus | None = None,
+    status: Literal["active", "completed", "archived"] | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Cursor = "",
 ) -> Response:
