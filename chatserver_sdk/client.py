@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import models
 from ._completions import Completions
+from ._sessions import Sessions
 from ._transport import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT,
@@ -54,7 +55,7 @@ _ONE_SESSION = f"{_SESSIONS}/{{session_id}}"
 _ONE_ADMIN = f"{_ADMINS}/{{email}}"
 
 
-class ChatServerClient(Completions):
+class ChatServerClient(Completions, Sessions):
     """A client of one chat server; also of any other server that speaks OpenAI's protocol.
 
     Use it as a context manager, or close it. It may be shared by threads.
