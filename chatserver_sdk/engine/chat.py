@@ -168,7 +168,9 @@ class ChatService(Messages, Stopping):
         self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun, claim))
         self._tasks[turn].add_done_callback(lambda task: self._forget(turn, task, begun))
         try:
-            with self._running.opening(turn.session_id):
+            if turn.is_stored:
+                await self._running.opening(turn.session_id, begun)
+            else:
                 await begun
         except asyncio.CancelledError:
             if not turn.is_stored:

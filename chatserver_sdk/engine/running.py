@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from chatserver_sdk.storage import Conflict
 
@@ -36,17 +36,14 @@ class Running:
         if self._turns.get(turn.session_id) is turn:
             del self._turns[turn.session_id]
 
-    @contextmanager
-    def opening(self, session_id: str) -> Iterator[None]:
-        """While a turn is stored that may soon run in the session."""
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def opening(self, session_id: str, begun: asyncio.Future[None]) -> None:
+        """Return when a turn has begun that is being stored, or raise as it does."""
         others = self._opening.setdefault(session_id, set())
-        others.add(mine)
+        others.add(begun)
         try:
-            yield
+            await begun
         finally:
-            mine.set_result(None)
-            others.discard(mine)
+            others.discard(begun)
             if not others and self._opening.get(session_id) is others:
                 del self._opening[session_id]
 

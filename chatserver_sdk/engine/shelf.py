@@ -54,7 +54,9 @@ class Shelf:
         return self._gone.get(turn_id, (0.0, None))[1]
 
     @contextmanager
-    def reading(self, turn: Turn) -> Iterator[None]:
+    def reading(
+        self, turn: Turn, on_leaving: Callable[[Turn], None] | None = None
+    ) -> Iterator[None]:
         """While somebody reads."""
         turn.readers += 1
         self._wake(turn)
@@ -63,6 +65,8 @@ class Shelf:
         finally:
             turn.readers -= 1
             self.rest(turn)
+            if on_leaving is not None:
+                on_leaving(turn)
 
     def rest(self, turn: Turn) -> None:
         """Begin to count the time, unless the turn is in use."""

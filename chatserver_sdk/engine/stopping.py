@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 
 from chatserver_sdk.models.events import TurnCancelled, TurnFailed
 
@@ -31,16 +31,11 @@ class Stopping(ABC):
     _disconnect_grace: float
     _closing: bool
 
-    @contextmanager
-    def reading(self, turn: Turn) -> Iterator[None]:
+    def reading(self, turn: Turn) -> AbstractContextManager[None]:
         """While somebody reads. A turn that is nobody's history, or is to be cancelled when it is
         not read, ends some time after the last."""
         turn.visits += 1
-        try:
-            with self._shelf.reading(turn):
-                yield
-        finally:
-            self._note_leaving(turn)
+        return self._shelf.reading(turn, self._note_leaving)
 
     def _note_leaving(self, turn: Turn) -> None:
         if turn.stops_unread and turn.readers == 0 and turn.state == RUNNING:
