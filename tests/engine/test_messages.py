@@ -315,3 +315,23 @@ def test_deleting_while_turns_begin() -> None:
         return turn.state
 
     assert in_session(ScriptedAgent(NEVER), script=script) == "cancelled"
+
+
+def test_deleting_while_a_message_waits() -> None:
+    """The one in line is refused, or is deleted with the rest; nothing of it is left."""
+
+    async def script(room: Room, session_id: str) -> Any:
+        service = SessionService(room.store, room._catalogue, room)
+        await room.send_message(session_id, message("1"), ADA)
+        waiting = asyncio.ensure_future(room.send_message(session_id, message("2"), ADA))
+        await until(lambda: room._running._lines)
+        await service.delete_session(ADA, session_id)
+        [refused] = await asyncio.gather(waiting, return_exceptions=True)
+        assert isinstance(refused, (NotFound, Turn))
+        with pytest.raises(NotFound):
+            await service.get_session(ADA, session_id)
+        await laps()
+        return len(room._tasks), room._running._lines
+
+    found = in_session(ScriptedAgent(NEVER), script=script, most_waiting=1)
+    assert found == (0, {})
