@@ -85,21 +85,18 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
         metadata=metadata,
         **_options(request),
     )
+    _check(agent, question)
+    _text(metadata, "organization_id")
+    wanted = on_disconnect_of(metadata)
+    asked = Asked(request, principal, agent, user_id, session_id, given is not None, question)
+    return asked if wanted is None else replace(asked, on_disconnect=wanted)
+
+
+def _check(agent: Agent, question: Question) -> None:
     try:
         agent.check(question)
     except InvalidQuestion as exc:
         raise InvalidRequest(str(exc), "invalid_variable", f"metadata.{exc.param}") from exc
-    _text(metadata, "organization_id")
-    return Asked(
-        request,
-        principal,
-        agent,
-        user_id,
-        session_id,
-        given is not None,
-        question,
-        on_disconnect=on_disconnect_of(metadata),
-    )
 
 
 def again(asked: Asked, failed: Turn) -> Asked:
@@ -123,8 +120,7 @@ def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None
         created_at=now,
         updated_at=now,
         last_message_at=now,
-        # What is said to a session that was opened by itself is no description of it.
-        metadata={k: v for k, v in metadata.items() if k not in _MEANT} if asked.opens else {},
+        metadata=_kept(asked, metadata),
     )
     return TurnPlan(
         turn_id=turn.id,
@@ -136,6 +132,12 @@ def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None
         claim=claim,
         opens=asked.opens,
     )
+
+
+def _kept(asked: Asked, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the session keeps of it; what is said to one that was opened by itself is no
+    description of that."""
+    return {k: v for k, v in metadata.items() if k not in _MEANT} if asked.opens else {}
 
 
 def on_disconnect_of(metadata: Mapping[str, Any]) -> str | None:

@@ -129,8 +129,7 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
     found = chat_sessions.find(connection, plan.session.id)
     session: ChatSessionSummary = found or plan.session
     if found is None:
-        if not plan.opens:
-            raise NotFound(f"there is no session {session.id}")
+        _check_opening(plan)
         context: list[Message] = []
         new = choose_new(context, plan.sent)
         session_verbs.insert_session(connection, session)
@@ -188,6 +187,11 @@ def interrupt_running(connection: Connection, now: datetime) -> int:
         .values(state="interrupted", finish_reason="interrupted", ended_at=now)
     )
     return stopped.rowcount
+
+
+def _check_opening(plan: TurnPlan) -> None:
+    if not plan.opens:
+        raise NotFound(f"there is no session {plan.session.id}")
 
 
 def _check_continuing(connection: Connection, session: ChatSession, plan: TurnPlan) -> None:
