@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from chatserver_sdk.models import (
     ChatSession,
@@ -18,7 +18,7 @@ from chatserver_sdk.models import (
     Role,
     UpdateSessionRequest,
 )
-from chatserver_sdk.storage import Conflict, Store, chat_sessions, files
+from chatserver_sdk.storage import Conflict, NotFound, Store, chat_sessions, files
 from chatserver_sdk.storage.idempotency import Answer, Key
 
 from . import clock
@@ -55,7 +55,7 @@ class SessionService:
         Raises InvalidRequest, Forbidden for another's user, UnknownModel, Conflict for a key of
         another request.
         """
-        user_id = user_of(principal, request.user_id)
+        user_id = user_of(principal, _storable(request.user_id, "user_id"))
         metadata = _checked(request.metadata or {})
         agent = self._catalogue.find(request.model)
         now = clock.now()
@@ -64,7 +64,7 @@ class SessionService:
             user_id=user_id,
             created_at=now,
             updated_at=now,
-            title=request.title,
+            title=_storable(request.title, "title"),
             model=request.model,
             agent_type=agent.name,
             metadata=metadata,
@@ -84,7 +84,7 @@ class SessionService:
 
         Raises InvalidRequest, Forbidden.
         """
-        wanted = user_of(principal, user_id)
+        wanted = user_of(principal, _storable(user_id, "user_id"))
         filters = {"user_id": wanted, "status": status}
         key = decode_cursor(_LIST, filters, cursor, (int, str))
         behind = None if key is None else (_EPOCH + key[0] * _MICROSECOND, key[1])
@@ -110,7 +110,7 @@ class SessionService:
         session = await own_session(self._store, session_id, principal)
         changes: dict[str, Any] = {"updated_at": clock.now()}
         if request.title is not None:
-            changes["title"] = request.title
+            changes["title"] = _storable(request.title, "title")
         if request.metadata is not None:
             changes["metadata"] = _checked(request.metadata)
         if request.status is not None:
@@ -164,12 +164,12 @@ class SessionService:
     ) -> tuple[FileInfo, bytes]:
         """A file with its content. Raises NotFound."""
         session = await own_session(self._store, session_id, principal)
-        return await self._store.read(files.read_file, session.id, file_id)
+        return await self._store.read(files.read_file, session.id, _file_id(file_id))
 
     async def delete_file(self, principal: Principal, session_id: str, file_id: str) -> None:
         """Forget a file. Raises NotFound."""
         session = await own_session(self._store, session_id, principal)
-        await self._store.write(files.delete_file, session.id, file_id)
+        await self._store.write(files.delete_file, session.id, _file_id(file_id))
 
 
 def user_of(principal: Principal, user_id: str | None) -> str:
@@ -182,6 +182,20 @@ def user_of(principal: Principal, user_id: str | None) -> str:
     if not principal.may_act_for(wanted):
         raise Forbidden("this API key may not act for another user", "wrong_user", "user_id")
     return wanted
+
+
+def _storable(text: str | None, param: str) -> str | None:
+    # PostgreSQL takes any character but this one.
+    if text is not None and "\0" in text:
+        raise InvalidRequest(f"{param} must not hold a NUL", "invalid_value", param)
+    return text
+
+
+def _file_id(given: str) -> str:
+    try:
+        return str(UUID(given))
+    except ValueError:
+        raise NotFound("there is no such file in this session") from None
 
 
 def _checked(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_agents import Gate, ScriptedAgent
 from server_wire import Api, check_refusal, serving
 from session_wire import (
@@ -269,3 +272,47 @@ def test_somebody_elses_session(api: Api, db: Path) -> None:
     turn_id = say(api, theirs, "x").headers["X-Turn-Id"]
     check_refusal(join(mine, own, turn_id=turn_id), 404)
     mine.close()
+
+
+ODD = st.one_of(
+    st.binary(max_size=60),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=4),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["message", "role", "content", "type", "text", "file_id", "metadata"]),
+            inner,
+            max_size=4,
+        ),
+    ).map(lambda value: json.dumps(value).encode()),
+)
+
+
+@given(ODD)
+def test_whatever_is_sent(api: Api, body: bytes) -> None:
+    """It is an answer or a refusal, and never a failure of the server."""
+    for path in (
+        f"{V2}/{SESSION}/chat",
+        f"{V2}/{SESSION}/files",
+        V2,
+        f"{V2}/{SESSION}/chat/events",
+    ):
+        for kind in ("application/json", "multipart/form-data; boundary=b"):
+            answer = api.post(body, path, **{"Content-Type": kind})
+            assert answer.status_code < 500, answer.text
+            check_refusal(answer)
+
+
+SESSION = str(uuid4())
+
+
+@given(ODD)
+def test_whatever_is_said_to_a_session(api: Api, body: bytes) -> None:
+    """The same to one that is there."""
+    session_id = open_session(api)
+    answer = api.post(body, f"{V2}/{session_id}/chat")
+    assert answer.status_code < 500, answer.text
+    files = api.post(
+        body, f"{V2}/{session_id}/files", **{"Content-Type": "multipart/form-data; boundary=b"}
+    )
+    check_refusal(files)

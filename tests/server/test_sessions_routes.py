@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -49,6 +50,17 @@ def test_a_session_that_cannot_be(api: Api, body: Any, status: int, param: str) 
     """Refused with the field."""
     error = check_refusal(api.call("POST", V2, json=body), status)
     assert error["param"] == param
+
+
+@pytest.mark.parametrize("value", ["\\u0000", "\\ud800"])
+@pytest.mark.parametrize("field", ["title", "user_id", "model"])
+def test_texts_that_cannot_be_stored(api: Api, field: str, value: str) -> None:
+    """What not every database takes is refused, here as there."""
+    body = {"model": "echo", "user_id": "ada", "title": "t", field: "X"}
+    content = json.dumps(body).replace("X", value).encode()
+    answer = api.post(content, V2, **{"Content-Type": "application/json"})
+    check_refusal(answer)
+    assert answer.status_code in (400, 404, 422)
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e999", '"\\ud800"'])
