@@ -104,6 +104,10 @@ class Messages(ABC):
         await self.cancel(turn)
         return turn if turn.state == CANCELLED else None
 
+    def forget(self, session_id: str) -> None:
+        """Keep nothing in memory of a session that was deleted."""
+        self._shelf.forget(session_id)
+
     async def _read_again(self, turn_id: str, principal: Principal) -> Turn:
         try:
             return self._shelf.put(await replay.get_turn(self._store, turn_id, principal))

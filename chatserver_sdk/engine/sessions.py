@@ -126,7 +126,8 @@ class SessionService:
         for attempt in range(_MOST_ATTEMPTS):
             await self._chat.cancel_message(session.id, principal)
             try:
-                return await self._store.write(chat_sessions.delete_session, session.id)
+                await self._store.write(chat_sessions.delete_session, session.id)
+                return self._chat.forget(session.id)
             except Conflict:
                 if attempt == _MOST_ATTEMPTS - 1:
                     raise

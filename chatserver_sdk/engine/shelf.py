@@ -84,6 +84,12 @@ class Shelf:
             self._drop(next(iter(self._resting)))
         self._set_timer()
 
+    def forget(self, session_id: str) -> None:
+        """Keep nothing of a session that was deleted; whoever reads a turn of it reads on."""
+        for turn in [turn for turn in self._turns.values() if turn.session_id == session_id]:
+            self._wake(turn)
+            del self._turns[turn.id]
+
     def close(self) -> None:
         """Let nothing go any more by the clock."""
         if self._timer is not None:

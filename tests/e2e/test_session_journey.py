@@ -1,14 +1,18 @@
-"""A chat in a session with `chatserver serve`, killed in the middle."""
+"""A chat in a session with real servers: killed in the middle, over a line that breaks."""
 
 from __future__ import annotations
 
+import random
 import signal
 from pathlib import Path
 
 import pytest
 
 from chatserver_process import ChatserverProcess, clean_environment
-from chatserver_sdk import APIStatusError, ChatServerClient, StreamError
+from cutting_proxy import CuttingProxy
+
+from chatserver_sdk import APIStatusError, ChatServerClient, RetryPolicy, StreamError
+from chatserver_sdk.testing import ScriptedAgent, running_server
 
 KEY = "a-key-of-the-operators-own-choice"
 
@@ -52,3 +56,31 @@ def test_killed_while_turns_run(tmp_path: Path) -> None:
             )
             assert client.send_message(sessions[0], "with", files=[file]).message.text == "with"
         assert server.end() == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_event_is_lost_or_repeated(seed: int) -> None:
+    """However often the line breaks, the events are whole, and each message is one."""
+    chance = random.Random(seed)
+    cuts = [chance.randrange(300, 3000) for _ in range(12)]
+    words = [f"word{number} " for number in range(60)]
+    agent = ScriptedAgent("counter", words)
+    patient = RetryPolicy(max_retries=8, backoff=0.001, max_backoff=0.01)
+    with running_server(agents=[agent]) as server:
+        with server.client() as direct:
+            session = direct.create_session("counter", user_id="ada")
+            # So that the client knows whom it talks to before its line breaks.
+            with CuttingProxy(server.base_url, None, *cuts) as proxy:
+                with ChatServerClient(
+                    server.api_key, proxy.base_url, max_retries=patient
+                ) as client:
+                    client.list_models()
+                    client.session.close()
+                    for round in range(3):
+                        stream = client.send_message(session.id, f"Round {round}", stream=True)
+                        said = list(stream.events())
+                        assert [event.seq for event in said] == list(range(1, len(said) + 1))
+                        assert stream.text == "".join(words)
+                assert proxy.connections > 3
+            assert len(direct.get_session(session.id, user_id="ada").messages) == 6
+    assert len(agent.questions) == 3

@@ -123,7 +123,7 @@ def test_a_session_is_deleted(api: Api) -> None:
     """With its messages and files; then it is not there."""
     user = f"u-{uuid4()}"
     session_id = open_session(api, user_id=user)
-    say(api, session_id, "x")
+    turn_id = say(api, session_id, "x").headers["X-Turn-Id"]
     form = {"file": ("a.txt", b"x", "text/plain")}
     api.call("POST", f"{V2}/{session_id}/files", files=form)
     answer = api.call("DELETE", f"{V2}/{session_id}")
@@ -133,6 +133,7 @@ def test_a_session_is_deleted(api: Api) -> None:
     )
     check_refusal(api.call("DELETE", f"{V2}/{session_id}"), 404)
     check_refusal(api.get(f"/atoms/chat/sessions/{session_id}", user_id=user), 404)
+    check_refusal(api.get(f"/v1/chat/completions/{turn_id}/events"), 404)
     assert api.get("/atoms/chat/sessions", user_id=user).json()["total"] == 0
 
 
