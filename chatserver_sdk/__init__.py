@@ -54,6 +54,13 @@ if TYPE_CHECKING:
         ChatSessionListResponse as ChatSessionListResponse,
         ChatSessionSummary as ChatSessionSummary,
         ChoiceLogprobs as ChoiceLogprobs,
+        CancelMessageResponse as CancelMessageResponse,
+        ChatSession as ChatSession,
+        DeleteSessionResponse as DeleteSessionResponse,
+        FileInfo as FileInfo,
+        SessionChatResponse as SessionChatResponse,
+        SessionMessage as SessionMessage,
+        SessionStatus as SessionStatus,
         FunctionCall as FunctionCall,
         FunctionDefinition as FunctionDefinition,
         Message as Message,
@@ -79,6 +86,7 @@ if TYPE_CHECKING:
         RetryPolicy as RetryPolicy,
         Timeout as Timeout,
     )
+    from .message_stream import MessageStream as MessageStream
     from .raw import RawResponse as RawResponse
     from .streaming import CompletionStream as CompletionStream
 
@@ -95,13 +103,15 @@ __getattr__, __dir__, __all__ = lazy_names(
         " InternalServerError NotFoundError RateLimitError ServiceUnavailableError"
         " StreamConsumedError StreamError StreamFailedError StreamInterruptedError TransportError"
         " UnauthorizedError UnprocessableEntityError",
-        "models": "AdminInfo AdminListResponse AdminResponse ApiKeyCreated ApiKeyInfo"
+        "models": "CancelMessageResponse ChatSession DeleteSessionResponse FileInfo"
+        " SessionChatResponse SessionMessage SessionStatus AdminInfo AdminListResponse AdminResponse ApiKeyCreated ApiKeyInfo"
         " ApiKeyListResponse AuditEntry AuditLogResponse"
         " ChatCompletionChoice ChatCompletionChunk ChatCompletionRequest ChatCompletionResponse"
         " ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse ChatSessionSummary"
         " ChoiceLogprobs FunctionCall FunctionDefinition Message MessageRole ModelInfo ModelsResponse"
         " PlatformStats SystemHealth TokenLogprob Tool ToolCall ToolCallDelta UsageInfo audio_part"
         " file_part image_part text_part",
+        "message_stream": "MessageStream",
         "raw": "RawResponse",
         "streaming": "CompletionStream",
     },

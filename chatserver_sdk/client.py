@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import models
 from ._completions import Completions
 from ._records import Records
+from ._sessions import Sessions
 from ._transport import (
     DEFAULT_BASE_URL,
     DEFAULT_TIMEOUT,
@@ -61,7 +62,7 @@ _ONE_ADMIN = f"{_ADMINS}/{{email}}"
 _ONE_KEY = f"{_KEYS}/{{key_id}}"
 
 
-class ChatServerClient(Completions, Records):
+class ChatServerClient(Completions, Sessions, Records):
     """A client of one chat server; also of any other server that speaks OpenAI's protocol.
 
     Use it as a context manager, or close it. It may be shared by threads.

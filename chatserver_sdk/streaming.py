@@ -1,4 +1,4 @@
-"""CompletionStream: the text of one answer as it arrives, with what else is known of it."""
+"""Answers as they arrive: CompletionStream, and what it shares with other dialects."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ._wire import openai, sse
+from ._wire.places import Place
 from .exceptions import (
     APIConnectionError,
     APIStatusError,
@@ -20,9 +21,11 @@ from .exceptions import (
     StreamInterruptedError,
     TransportError,
 )
-from .raw import RawResponse, says_ours
+from .raw import RawResponse
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .models import ChatCompletionChunk, ChatCompletionResponse
 
 # How long the end of the body may keep us after `[DONE]`. The server that this protocol comes
@@ -39,7 +42,7 @@ class Body(Protocol):
     def raw(self) -> RawResponse: ...
 
     # Who is to be closed with it.
-    watcher: weakref.ref[CompletionStream] | None
+    watcher: weakref.ref[AnswerStream] | None
 
     def iter_bytes(self) -> Iterator[bytes]: ...
     def note_event(self) -> None: ...
@@ -56,33 +59,53 @@ class Resume(Protocol):
     def stop(self) -> None: ...
 
 
-class CompletionStream(Generator[str, None, None]):
-    """The text of one answer as it arrives; iterate once, or close.
+class Answer(Protocol):
+    """An answer as it adds up, event by event, in the words of one dialect."""
 
-    `metadata` holds system_fingerprint (known before the first text), and id, model, usage
-    and finish_reason as they become known. A stream of a server that numbers its events is taken
-    up again by itself where it breaks off; `metadata["reconnects"]` counts. Iterating raises
-    StreamInterruptedError when the answer ends before it is whole and StreamFailedError when the
-    server says "error"; both carry the text so far as `partial`.
+    metadata: dict[str, Any]
+    is_done: bool
+    events: int
+    # What says that there is no more.
+    last_word: str
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def is_whole(self) -> bool: ...
+    @property
+    def finish_reasons(self) -> list[str | None]: ...
+
+    def add(self, event: sse.ServerSentEvent) -> str: ...
+    def is_last(self, event: sse.ServerSentEvent) -> bool: ...
+    def typed_chunk(self) -> Any: ...
+    def response(self) -> Any: ...
+
+
+class AnswerStream(Generator[str, None, None]):
+    """The text of one answer as it arrives, in whichever dialect; iterate once, or close.
+
+    decode: makes what the answer adds up in, out of what is known before its first event. on_end:
+    is told once, when nothing more is read.
     """
+
+    _resumed_by = "resume_stream"
 
     def __init__(
         self,
         body: Body,
-        resume: Resume | None = None,
+        resume: Resume | None,
+        decode: Callable[[dict[str, Any]], Answer],
         *,
         cursor: str | None = None,
-        choices_asked: int = 1,
         awaits_usage: bool = False,
-        on_end: Callable[[openai.StreamedAnswer, ChatServerError | None], None] | None = None,
+        on_end: Callable[[Any, ChatServerError | None], None] | None = None,
     ) -> None:
         known = openai.metadata_from_headers(body.raw.headers)
-        metadata = {**known, "request_id": body.raw.request_id, "reconnects": 0}
         self._body = body
         self._resume = resume
-        self._answer = openai.StreamedAnswer(metadata, choices_asked)
+        self._answer = decode({**known, "request_id": body.raw.request_id, "reconnects": 0})
         self._events = _events(body)
-        self._place = _Place(body.raw.headers, cursor)
+        self._place = Place(body.raw.headers, cursor)
         self._patience = _USAGE_SECONDS if awaits_usage else _DRAIN_SECONDS
         self._fruitless = 0
         self._finished = False
@@ -90,7 +113,7 @@ class CompletionStream(Generator[str, None, None]):
         self._closed = False
         self._closing = threading.Event()
         self._failure: ChatServerError | None = None
-        self._on_whole: Callable[[ChatCompletionResponse], None] | None = None
+        self._on_whole: Callable[[Any], None] | None = None
         self._on_end = on_end
         self._reading = threading.Lock()
         body.watcher = weakref.ref(self)
@@ -116,7 +139,7 @@ class CompletionStream(Generator[str, None, None]):
         """The text so far."""
         return self._answer.text
 
-    def __iter__(self) -> CompletionStream:
+    def __iter__(self) -> Self:
         if self._finished or self._closed:
             raise self._consumed("this answer was read or closed already; its text is in .text")
         return self
@@ -124,15 +147,6 @@ class CompletionStream(Generator[str, None, None]):
     def __next__(self) -> str:
         said: str = self._next(as_chunk=False)
         return said
-
-    def chunks(self) -> Iterator[ChatCompletionChunk]:
-        """The rest of the answer as models: every chunk, those without text included.
-
-        Raises what iterating over the text does.
-        """
-        with suppress(StopIteration):
-            while True:
-                yield self._next(as_chunk=True)
 
     def send(self, value: None, /) -> str:
         """The same as next(): a stream takes nothing."""
@@ -161,15 +175,14 @@ class CompletionStream(Generator[str, None, None]):
             if self._resume is not None:
                 self._resume.stop()
 
-    def on_whole(self, tell: Callable[[ChatCompletionResponse], None]) -> None:
-        """Have `tell` called once, with the whole answer, when it was read to its end."""
-        self._on_whole = tell
+    def _typed(self) -> Iterator[Any]:
+        """The rest of the answer as models."""
+        with suppress(StopIteration):
+            while True:
+                yield self._next(as_chunk=True)
 
-    def response(self) -> ChatCompletionResponse:
-        """The whole answer, read to its end if that has not happened yet.
-
-        Raises what iterating would raise, StreamConsumedError after an early close.
-        """
+    def _whole(self) -> Any:
+        """The whole answer, read to its end."""
         if self._failure is not None:
             raise self._failure
         while not (self._finished or self._closed):
@@ -182,9 +195,11 @@ class CompletionStream(Generator[str, None, None]):
         return answer
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a stream cannot be pickled; its cursor can, for client.resume_stream()")
+        raise TypeError(
+            f"a stream cannot be pickled; its cursor can, for client.{self._resumed_by}()"
+        )
 
-    def __enter__(self) -> CompletionStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -197,7 +212,7 @@ class CompletionStream(Generator[str, None, None]):
 
     def __repr__(self) -> str:
         state = "finished" if self._finished else "closed" if self._closed else "open"
-        return f"<CompletionStream {state} {self.metadata.get('system_fingerprint') or ''}>"
+        return f"<{type(self).__name__} {state} {self.metadata.get('system_fingerprint') or ''}>"
 
     def _next(self, as_chunk: bool) -> Any:
         try:
@@ -247,7 +262,9 @@ class CompletionStream(Generator[str, None, None]):
     def _take(self, event: sse.ServerSentEvent, as_chunk: bool) -> Any:
         answer, place = self._answer, self._place
         # What a server says behind [DONE] is no part of the answer.
-        if answer.is_done or (place.is_resumed and place.has_seen(event)):
+        if answer.is_done or (
+            place.is_resumed and not answer.is_last(event) and place.has_seen(event)
+        ):
             return None
         self._body.note_event()
         self._fruitless = 0
@@ -267,7 +284,7 @@ class CompletionStream(Generator[str, None, None]):
         cursor = self._place.to_resume
         broke_off = failure is None or isinstance(failure, APIConnectionError)
         if self._resume is None or cursor is None or not broke_off:
-            raise self._broken("the answer ended before [DONE]", failure) from failure
+            raise self._broken(self._cut_off, failure) from failure
         self._body.close()
         self._body = self._reopen(self._resume, cursor, failure)
         self._body.watcher = weakref.ref(self)
@@ -283,11 +300,15 @@ class CompletionStream(Generator[str, None, None]):
             pause = resume.pause(self._fruitless, failure)
             self._fruitless += 1
             if pause is None or self._closing.wait(pause):
-                raise self._broken("the answer ended before [DONE]", failure) from failure
+                raise self._broken(self._cut_off, failure) from failure
             try:
                 return resume.reopen(cursor)
             except ChatServerError as exc:
                 failure = exc
+
+    @property
+    def _cut_off(self) -> str:
+        return f"the answer ended before {self._answer.last_word}"
 
     def _broken(self, message: str, cause: ChatServerError | None) -> StreamError:
         if self._closed:
@@ -310,43 +331,53 @@ class CompletionStream(Generator[str, None, None]):
         )
 
 
-class _Place:
-    """Where in a turn's numbered events a reader is; cursors look like `<turn_id>:<seq>`."""
+class CompletionStream(AnswerStream):
+    """The text of one answer as it arrives; iterate once, or close.
 
-    def __init__(self, headers: Mapping[str, str], cursor: str | None) -> None:
-        self.last_id = cursor or ""
-        self._turn_id = headers.get("X-Turn-Id")
-        # Before its first event a stream can be resumed where we know who numbers them.
-        numbered = self._turn_id is not None and says_ours(headers)
-        self._start = f"{self._turn_id}:0" if numbered else None
-        self.is_resumed = False
-        self._seen = 0
+    `metadata` holds system_fingerprint (known before the first text), and id, model, usage
+    and finish_reason as they become known. A stream of a server that numbers its events is taken
+    up again by itself where it breaks off; `metadata["reconnects"]` counts. Iterating raises
+    StreamInterruptedError when the answer ends before it is whole and StreamFailedError when the
+    server says "error"; both carry the text so far as `partial`.
+    """
 
-    @property
-    def cursor(self) -> str | None:
-        """The last event of this turn that came."""
-        return self.last_id if _seq(self.last_id, self._turn_id) is not None else None
+    def __init__(
+        self,
+        body: Body,
+        resume: Resume | None = None,
+        *,
+        cursor: str | None = None,
+        choices_asked: int = 1,
+        awaits_usage: bool = False,
+        on_end: Callable[[openai.StreamedAnswer, ChatServerError | None], None] | None = None,
+    ) -> None:
+        super().__init__(
+            body,
+            resume,
+            lambda metadata: openai.StreamedAnswer(metadata, choices_asked),
+            cursor=cursor,
+            awaits_usage=awaits_usage,
+            on_end=on_end,
+        )
 
-    @property
-    def to_resume(self) -> str | None:
-        """Behind what a server is to go on."""
-        return self.cursor or (None if self.last_id else self._start)
+    def chunks(self) -> Iterator[ChatCompletionChunk]:
+        """The rest of the answer as models: every chunk, those without text included.
 
-    def go_on(self, cursor: str) -> None:
-        """The stream begins anew behind the cursor."""
-        self.is_resumed = True
-        self._seen = max(self._seen, _seq(cursor, self._turn_id) or 0)
+        Raises what iterating over the text does.
+        """
+        return self._typed()
 
-    def has_seen(self, event: sse.ServerSentEvent) -> bool:
-        """Whether the server says again what came before the stream broke off."""
-        seq = _seq(event.id, self._turn_id)
-        # The last event and [DONE] have one number.
-        return seq is not None and seq <= self._seen and event.data != openai.DONE
+    def on_whole(self, tell: Callable[[ChatCompletionResponse], None]) -> None:
+        """Have `tell` called once, with the whole answer, when it was read to its end."""
+        self._on_whole = tell
 
+    def response(self) -> ChatCompletionResponse:
+        """The whole answer, read to its end if that has not happened yet.
 
-def _seq(event_id: str, turn_id: str | None) -> int | None:
-    turn, _, seq = event_id.rpartition(":")
-    return int(seq) if turn and turn == turn_id and seq.isdecimal() and len(seq) < 16 else None
+        Raises what iterating would raise, StreamConsumedError after an early close.
+        """
+        answer: ChatCompletionResponse = self._whole()
+        return answer
 
 
 def _events(body: Body) -> Iterator[sse.ServerSentEvent]:

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatserver_sdk.exceptions import BadRequestError, ChatServerError
 
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 _KEYED = frozenset({"POST", "PATCH"})
 _WITH_BODY = _KEYED | {"PUT"}
+
+
+class Encoded(NamedTuple):
+    """A body that is bytes already, and what they are."""
+
+    content: bytes
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,13 @@ class Call:
     ) -> Call:
         """A call with everything that the settings add. Raises BadRequestError."""
         has_body = body is not None or method in _WITH_BODY
+        kind = body.kind if isinstance(body, Encoded) else "application/json"
         content = _encode(body, settings.body) if has_body else None
         sent = {
             "Accept": "text/event-stream" if is_stream else "application/json",
             # Minted once: a server that knows the key does the work of all attempts once.
             **({"Idempotency-Key": str(uuid.uuid4())} if method in _KEYED else {}),
-            **({"Content-Type": "application/json"} if content is not None else {}),
+            **({"Content-Type": kind} if content is not None else {}),
             "X-Request-Id": uuid.uuid4().hex,
             **(headers or {}),
         }
@@ -132,6 +140,10 @@ def _joined(sent: dict[str, str], extra: Mapping[str, str]) -> dict[str, str]:
 def _encode(body: Any, extra: Mapping[str, Any]) -> bytes | None:
     if body is None and not extra:
         return None
+    if isinstance(body, Encoded):
+        if extra:
+            raise BadRequestError("extra_body cannot join a file", param="extra_body")
+        return body.content
     try:
         plain = {} if body is None else body.to_dict() if hasattr(body, "to_dict") else body
         if extra and not isinstance(plain, Mapping):

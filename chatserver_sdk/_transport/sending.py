@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from . import body as bodies, call as calls, exchange as exchanges, tracing
     from .body import ByteBody
-    from .call import Call, Failure
+    from .call import Call, Encoded, Failure
     from .deadline import Interrupt
     from .exchange import Exchange
     from .tracing import About, Trace
@@ -89,7 +89,7 @@ class Transport:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Model | None = None,
+        body: Model | Encoded | None = None,
         options: CallOptions | None = None,
         subject: About = None,
     ) -> M:

@@ -26,6 +26,8 @@ _SAID_WHOLE = {"role", "name", "id", "type", "tool_call_id"}
 class StreamedAnswer:
     """Feed it events until `is_done`. choices_asked: how many make it whole."""
 
+    last_word = DONE
+
     def __init__(self, metadata: dict[str, Any], choices_asked: int = 1) -> None:
         self.metadata = metadata
         self.is_done = False
@@ -53,6 +55,10 @@ class StreamedAnswer:
     def finish_reasons(self) -> list[str | None]:
         """Why each of the choices ended, as far as they have."""
         return [self._choices[index].finish_reason for index in sorted(self._choices)]
+
+    def is_last(self, event: ServerSentEvent) -> bool:
+        """Whether an event says that there is no more."""
+        return event.data == DONE
 
     def add(self, event: ServerSentEvent) -> str:
         """Take an event in; the text that it adds to choice 0, mostly some, sometimes none.

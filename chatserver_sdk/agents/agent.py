@@ -10,6 +10,8 @@ from typing import Any
 from chatserver_sdk.models import Message, MessageRole, Tool
 from chatserver_sdk.models.events import Event
 
+from .files import Files
+
 
 class InvalidQuestion(Exception):
     """The agent cannot answer this; `param` names the field at fault, as in `variables.delay`."""
@@ -24,7 +26,8 @@ class Question:
     """What is to be answered: the conversation so far, its last message new.
 
     tools to reasoning_effort: as the caller asked, for agents that pass them on to a model; None
-    or empty where the caller did not say.
+    or empty where the caller did not say. files: what the new message names, to be read when they
+    are needed; the parts of its content say where each belongs.
     """
 
     messages: Sequence[Message]
@@ -46,6 +49,7 @@ class Question:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     reasoning_effort: str | None = None
+    files: Files = field(default_factory=Files, compare=False)
 
     @property
     def user_texts(self) -> list[str]:

@@ -19,7 +19,9 @@ from .errors import (
 from .failures import FailedAuthentications as FailedAuthentications
 from .issuer import KeyIssuer as KeyIssuer
 from .keys import KeyRing as KeyRing, new_key as new_key
+from .messages import resync as resync
 from .platform import PlatformService as PlatformService
+from .sessions import SessionService as SessionService
 from .tickets import TicketOffice as TicketOffice
 from .token_rules import TokenRules as TokenRules
 from .turn import Turn as Turn

@@ -32,7 +32,10 @@ _MEANT = {
     "allowed_tools",
     "setting_sources",
     "mcp_servers",
+    "on_disconnect",
 }
+CONTINUE = "continue"
+CANCEL = "cancel"
 _PASSED_ON = (
     "tool_choice",
     "parallel_tool_calls",
@@ -47,7 +50,11 @@ _LONGEST_TITLE = 80
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that may be carried out. user_id None: it is not to be stored."""
+    """A request that may be carried out. user_id None: it is not to be stored.
+
+    opens: whether a session that is not known is made. on_disconnect: what becomes of the turn
+    when nobody reads it any more; None: as the server does.
+    """
 
     request: ChatCompletionRequest
     principal: Principal
@@ -56,6 +63,8 @@ class Asked:
     session_id: str
     names_session: bool
     question: Question
+    opens: bool = True
+    on_disconnect: str | None = None
 
 
 def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) -> Asked:
@@ -77,12 +86,18 @@ def resolve(request: ChatCompletionRequest, principal: Principal, agent: Agent) 
         metadata=metadata,
         **_options(request),
     )
+    _check(agent, question)
+    _text(metadata, "organization_id")
+    wanted = on_disconnect_of(metadata)
+    asked = Asked(request, principal, agent, user_id, session_id, given is not None, question)
+    return asked if wanted is None else replace(asked, on_disconnect=wanted)
+
+
+def _check(agent: Agent, question: Question) -> None:
     try:
         agent.check(question)
     except InvalidQuestion as exc:
         raise InvalidRequest(str(exc), "invalid_variable", f"metadata.{exc.param}") from exc
-    _text(metadata, "organization_id")
-    return Asked(request, principal, agent, user_id, session_id, given is not None, question)
 
 
 def reader_of(principal: Principal, user_id: str | None) -> str:
@@ -131,7 +146,7 @@ def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None
         created_at=now,
         updated_at=now,
         last_message_at=now,
-        metadata={key: value for key, value in metadata.items() if key not in _MEANT},
+        metadata=_kept(asked, metadata),
     )
     return TurnPlan(
         turn_id=turn.id,
@@ -141,7 +156,26 @@ def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None
         context_size=context_size,
         now=now,
         claim=claim,
+        opens=asked.opens,
     )
+
+
+def _kept(asked: Asked, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the session keeps of it; what is said to one that was opened by itself is no
+    description of that."""
+    return {k: v for k, v in metadata.items() if k not in _MEANT} if asked.opens else {}
+
+
+def on_disconnect_of(metadata: Mapping[str, Any]) -> str | None:
+    """What becomes of a turn that nobody reads; None: not said. Raises InvalidRequest."""
+    wanted = metadata.get("on_disconnect")
+    if wanted not in (None, CONTINUE, CANCEL):
+        raise InvalidRequest(
+            f"on_disconnect must be {CONTINUE} or {CANCEL}",
+            "invalid_value",
+            "metadata.on_disconnect",
+        )
+    return wanted
 
 
 def _options(request: ChatCompletionRequest) -> dict[str, Any]:

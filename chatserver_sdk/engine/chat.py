@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chatserver_sdk._ids import new_id
+from chatserver_sdk.agents import Question
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     ChatMessageRecord,
@@ -30,17 +31,20 @@ from chatserver_sdk.storage import NotFound, Store, StoreUnavailable, idempotenc
 from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
 from . import clock, lists, replay
-from .asking import Asked, again, check_lengths, plan, reader_of, resolve
+from .asking import CANCEL, CONTINUE, Asked, again, check_lengths, plan, reader_of, resolve
 from .catalogue import Catalogue
 from .errors import Gone, ShuttingDown, Unavailable
 from .histories import Histories
 from .idempotency import IdempotencyKeys, in_progress
+from .messages import Messages
 from .outcome import Outcome, answer_of, count, end_of
+from .running import Running
 from .shelf import Shelf
 from .speaking import run_agent
+from .stopping import Stopping, shutting_down
 from .tally import Tally
 from .transcript import choose_new
-from .turn import CANCELLED, FAILED, Turn
+from .turn import CANCELLED, FAILED, RUNNING, Turn
 
 if TYPE_CHECKING:
     from .limits import RateLimits
@@ -53,10 +57,19 @@ _MOST_ATTEMPTS = 3
 _KEYS_A_SWEEP = 1000
 # How long an agent may take to stop; a process that ends cannot wait for one that never does.
 _PATIENCE = 5.0
+# Whoever cancels a turn waits no longer than that for its agent.
+_CANCEL_PATIENCE = 0.75
 
 
-class ChatService(Histories):
-    """Sessions and turns over one store. `close` it inside the loop it was used in."""
+class ChatService(Histories, Messages, Stopping):
+    """Sessions and turns over one store. `close` it inside the loop it was used in.
+
+    resume_window: as of Settings. context_size: how many messages agents see. patience: seconds
+    that an agent is given to stop when the service closes; cancel_patience: when its turn is
+    cancelled. on_disconnect, disconnect_grace, most_waiting: as of Settings. limits: how often may be asked;
+    max_running: how many turns run at once; longest_message: in characters. on_end: is told of
+    each turn that has ended.
+    """
 
     def __init__(
         self,
@@ -71,6 +84,10 @@ class ChatService(Histories):
         max_running: int = 1000,
         longest_message: int = 4_000_000,
         on_end: Callable[[Turn], None] | None = None,
+        cancel_patience: float = _CANCEL_PATIENCE,
+        on_disconnect: str = CONTINUE,
+        disconnect_grace: float = 5.0,
+        most_waiting: int = 0,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -78,6 +95,11 @@ class ChatService(Histories):
         self._context_size = context_size
         self._patience = patience
         self._on_end = on_end
+        self._cancel_patience = cancel_patience
+        self._on_disconnect = on_disconnect
+        self._disconnect_grace = disconnect_grace
+        self._running = Running(most_waiting)
+        self._ends: dict[Turn, Callable[[Outcome], Awaitable[None]]] = {}
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
         self._shelf = Shelf(resume_window, self._let_go)
         self._keys = IdempotencyKeys()
@@ -104,12 +126,17 @@ class ChatService(Histories):
         for a key of another request.
         """
         if self._closing:
-            raise _shutting_down()
-        check_lengths(request, self._longest_message)
+            raise shutting_down()
         asked = resolve(request, principal, self._catalogue.find(request.model))
-        self._check_room(asked)
         if asked.user_id is None and asked.names_session:
             await self._check_nobodys(asked.session_id)
+        return await self._carry_out(asked, key)
+
+    async def _carry_out(self, asked: Asked, key: Key | None) -> Turn:
+        if self._closing:
+            raise shutting_down()
+        check_lengths(asked.request, self._longest_message)
+        self._check_room(asked)
         if key is None:
             return await self._begin(asked)
         async with self._keys.alone(key):
@@ -165,13 +192,17 @@ class ChatService(Histories):
             user_id=asked.user_id,
             principal_id=asked.principal.id,
         )
+        turn.stops_unread = (asked.on_disconnect or self._on_disconnect) == CANCEL
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # In a task of its own from the first write on: a caller that is cancelled in between
         # must not leave a turn behind that runs for ever.
         self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun, claim))
-        self._tasks[turn].add_done_callback(lambda _: self._forget(turn, begun))
+        self._tasks[turn].add_done_callback(lambda task: self._forget(turn, task, begun))
         try:
-            await begun
+            if turn.is_stored:
+                await self._running.opening(turn.session_id, begun)
+            else:
+                await begun
         except asyncio.CancelledError:
             if not turn.is_stored:
                 self._stop(turn)
@@ -183,10 +214,6 @@ class ChatService(Histories):
         if turn in self._tasks:
             self._stop(turn)
             await turn.end()
-
-    def reading(self, turn: Turn) -> AbstractContextManager[None]:
-        """While somebody reads. A turn that is nobody's history ends some time after the last."""
-        return self._shelf.reading(turn)
 
     def release(self, turn: Turn) -> None:
         """Its one reader has had all of it: without a history or a key nobody can ask for it."""
@@ -287,28 +314,17 @@ class ChatService(Histories):
         if await self._store.read(sessions.find_session, session_id) is not None:
             raise NotFound(f"there is no session {session_id} of yours; name its `user`")
 
-    def _forget(self, turn: Turn, begun: asyncio.Future[None]) -> None:
-        del self._tasks[turn]
-        self._shelf.rest(turn)
-        if self._on_end is not None:
-            self._on_end(turn)
-        # Stopped before it could begin: whoever asked still waits for an answer.
-        if not begun.done():
-            begun.set_exception(_shutting_down())
-
     async def _end_turns(self, wanted: Callable[[Turn], bool]) -> None:
-        running = [task for turn, task in self._tasks.items() if wanted(turn)]
-        for turn in list(filter(wanted, self._tasks)):
+        doomed = list(filter(wanted, self._tasks))
+        ends = [asyncio.ensure_future(turn.end()) for turn in doomed]
+        for turn in doomed:
             self._stop(turn)
-        if running:
+        if ends:
             # An agent that does not stop is left behind, as at the end of a server.
-            await asyncio.wait(running, timeout=self._patience)
+            await asyncio.wait(ends, timeout=self._patience)
+        for end in ends:
+            end.cancel()
         self._shelf.forget(wanted)
-
-    def _stop(self, turn: Turn) -> None:
-        # Once the agent is done, the storing of what it said is not to be torn apart.
-        if not turn.is_ending and (task := self._tasks.get(turn)) is not None:
-            task.cancel()
 
     async def _conduct(
         self, turn: Turn, asked: Asked, begun: asyncio.Future[None], claim: Claim | None
@@ -321,15 +337,24 @@ class ChatService(Histories):
             if not begun.cancelled():
                 begun.set_exception(exc)
             return
+        self._running.note(turn)
         if not begun.cancelled():
             begun.set_result(None)
         self._shelf.put(turn)
         turn.emit(TurnStarted())
         question = asked.question if context is None else replace(asked.question, messages=context)
+        self._ends[turn] = partial(self._end, turn, question, next_index)
         try:
             outcome = await run_agent(turn, asked.agent, question)
         except asyncio.CancelledError:
             outcome = self._stopped()
+        if turn.is_stopping:
+            # Also an agent that takes being stopped for an end like any other was stopped.
+            outcome = replace(self._stopped(), usage=outcome.usage)
+        if not turn.is_ending:
+            await self._end(turn, question, next_index, outcome)
+
+    async def _end(self, turn: Turn, question: Question, next_index: int, outcome: Outcome) -> None:
         turn.is_ending = True
         text = turn.text
         if outcome.usage is None:
@@ -371,12 +396,6 @@ class ChatService(Histories):
 
     async def _sweep(self) -> None:
         await self._store.write(idempotency.delete_expired, clock.now(), _KEYS_A_SWEEP)
-
-    def _stopped(self) -> Outcome:
-        if self._closing:
-            message = "the server was stopped before the answer was whole"
-            return Outcome(TurnFailed(message, "interrupted", 503), "interrupted")
-        return Outcome(TurnCancelled(), CANCELLED)
 
     async def _settle(self, turn: Turn, outcome: Outcome, answer: ChatMessageRecord | None) -> None:
         """Store the answer, then say that it is whole."""
@@ -427,7 +446,3 @@ def _report(exc: Exception, sentence: str) -> None:
         _log.error("%s: %s", sentence, exc)
     else:
         _log.error(sentence, exc_info=exc)
-
-
-def _shutting_down() -> ShuttingDown:
-    return ShuttingDown("the server is stopping; try again in a moment", "shutting_down")

@@ -66,7 +66,9 @@ class Shelf:
         return self._gone.get(turn_id, (0.0, None))[1]
 
     @contextmanager
-    def reading(self, turn: Turn) -> Iterator[None]:
+    def reading(
+        self, turn: Turn, on_leaving: Callable[[Turn], None] | None = None
+    ) -> Iterator[None]:
         """While somebody reads."""
         turn.readers += 1
         self.readers += 1
@@ -77,6 +79,8 @@ class Shelf:
             turn.readers -= 1
             self.readers -= 1
             self.rest(turn)
+            if on_leaving is not None:
+                on_leaving(turn)
 
     def rest(self, turn: Turn) -> None:
         """Begin to count the time, unless the turn is in use."""

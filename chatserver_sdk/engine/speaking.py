@@ -50,6 +50,9 @@ async def run_agent(turn: Turn, agent: Agent, question: Question) -> Outcome:
 async def _listen(turn: Turn, saying: AsyncIterator[str | Event]) -> Outcome:
     usage: UsageInfo | None = None
     async for said in saying:
+        if turn.is_ending:
+            # It was ended without this agent, which did not stop when it was told to.
+            break
         event = TextDelta(_sound(said)) if isinstance(said, str) else _event(said)
         if isinstance(event, TextDelta) or isinstance(event, ThoughtDelta):
             turn.length += len(event.text)

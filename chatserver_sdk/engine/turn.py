@@ -62,6 +62,9 @@ class Turn:
         self.readers = 0
         self.resting_weight = 0
         self.is_ending = False
+        self.is_stopping = False
+        self.stops_unread = False
+        self.visits = 0
         self._watchers: set[Callable[[], object]] = set()
 
     @property
@@ -119,6 +122,10 @@ class Turn:
         self.log.extend(events)
         if self.log[-1].is_terminal:
             self.state = STATE_AFTER[type(self.log[-1])]
+        self.wake()
+
+    def wake(self) -> None:
+        """Have all who wait for news look up, though there are none."""
         for wake in self._watchers:
             wake()
 
@@ -135,7 +142,7 @@ class Turn:
     ) -> list[Event]:
         """The events behind `after`, as soon as there are some; no more than `most`.
 
-        Empty when the turn has ended before, and after `wait` seconds of silence.
+        Empty when the turn has ended before, after `wait` seconds of silence, and when it is woken.
         """
         if len(self.log) <= after and self.state == RUNNING:
             await self._wait_for_news(wait)

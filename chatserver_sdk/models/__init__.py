@@ -59,6 +59,21 @@ if TYPE_CHECKING:
         TicketResponse as TicketResponse,
     )
     from .principal import Principal as Principal, Role as Role
+    from .session_chat import (
+        CancelMessageResponse as CancelMessageResponse,
+        ChatSession as ChatSession,
+        ChatSessionPage as ChatSessionPage,
+        CreateSessionRequest as CreateSessionRequest,
+        DeleteSessionResponse as DeleteSessionResponse,
+        FileInfo as FileInfo,
+        FileList as FileList,
+        SessionChatRequest as SessionChatRequest,
+        SessionChatResponse as SessionChatResponse,
+        SessionMessage as SessionMessage,
+        SessionStatus as SessionStatus,
+        UpdateSessionRequest as UpdateSessionRequest,
+        session_content_problem as session_content_problem,
+    )
     from .sessions import (
         ChatMessageRecord as ChatMessageRecord,
         ChatSessionDetailResponse as ChatSessionDetailResponse,
@@ -87,6 +102,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         " text_part",
         "keys": "ApiKeyCreated ApiKeyInfo ApiKeyListResponse ApiKeyRequest TicketResponse",
         "principal": "Principal Role",
+        "session_chat": "CancelMessageResponse ChatSession ChatSessionPage CreateSessionRequest"
+        " DeleteSessionResponse FileInfo FileList SessionChatRequest SessionChatResponse"
+        " SessionMessage SessionStatus UpdateSessionRequest session_content_problem",
         "sessions": "ChatMessageRecord ChatSessionDetailResponse ChatSessionListResponse"
         " ChatSessionSummary",
         "tools": "FunctionCall FunctionCallDelta FunctionDefinition Tool ToolCall ToolCallDelta",

@@ -178,6 +178,11 @@ TERMINAL = (TurnCompleted, TurnCancelled, TurnFailed)
 _EVENTS: dict[str, type[Event]] = {event.type: event for event in Event.__subclasses__()}
 
 
+def is_known(kind: str) -> bool:
+    """Whether there is an event of this type."""
+    return kind in _EVENTS
+
+
 def encode_event(event: Event) -> dict[str, Any]:
     """The event as a stored or sent JSON object, its `type` first."""
     return {"type": event.type, **event.to_dict()}

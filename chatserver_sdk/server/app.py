@@ -29,7 +29,7 @@ from .logs import log_access
 from .openapi import describe
 from .origins import allow_origins
 from .routes import catalogue, completions, documents, health, history, keys, platform
-from .routes import resume, tickets
+from .routes import resume, session_chat, sessions, tickets
 from .routes.access import Door, doors_of
 from .services import Services
 from .settings import Settings, is_loopback
@@ -38,7 +38,7 @@ from .visits import Visit
 
 _log = logging.getLogger(__name__)
 
-_PROTOCOLS = (catalogue, history, platform, keys, tickets, health, documents)
+_PROTOCOLS = (catalogue, history, platform, sessions, keys, tickets, health, documents)
 
 
 def built_in_agents() -> list[Agent]:
@@ -65,6 +65,7 @@ class ChatServerApp:
         self.services = services
         self._completions = completions.Completions(services)
         self._resume = resume.Resume(services)
+        self._session_chat = session_chat.SessionChat(services)
         self._fastapi = _fastapi(services)
         self._answered = allow_origins(self._answer, services.settings.cors_origins)
 
@@ -95,7 +96,7 @@ class ChatServerApp:
             self._check_way(scope)
             endpoint = self._route(scope)
             scope["template"] = getattr(endpoint, "template", None)
-            within = limited(receive, settings.max_body_bytes, settings.body_timeout)
+            within = limited(receive, self._limit(scope), settings.body_timeout)
             await endpoint(scope, within, send)
         except (RequestRefused, *REFUSALS) as exc:
             _note(exc)
@@ -113,6 +114,8 @@ class ChatServerApp:
     def _route(self, scope: Scope) -> ASGIApp:
         if scope["path"] == completions.PATH:
             return self._completions
+        if session_chat.is_here(scope["path"]):
+            return self._session_chat
         return self._resume if resume.is_here(scope["path"]) else self._fastapi
 
     @property
@@ -121,8 +124,10 @@ class ChatServerApp:
 
         Raises LookupError for one that does not say so.
         """
-        behind = [door for protocol in _PROTOCOLS for door in doors_of(protocol.router.routes)]
-        return [*self._completions.doors, *self._resume.doors, *behind]
+        routers = [protocol.router for protocol in _PROTOCOLS] + [sessions.old_router]
+        behind = [door for router in routers for door in doors_of(router.routes)]
+        endpoints = (self._completions, self._resume, self._session_chat)
+        return [door for endpoint in endpoints for door in endpoint.doors] + behind
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is no HTTP request: the server's life, and sockets."""
@@ -134,6 +139,12 @@ class ChatServerApp:
             await send({"type": "websocket.close", "code": 1008})
             return
         await self._fastapi(scope, receive, send)
+
+    def _limit(self, scope: Scope) -> int:
+        settings = self.services.settings
+        if not sessions.takes_files(scope["path"]):
+            return settings.max_body_bytes
+        return max(settings.max_body_bytes, settings.max_file_bytes + sessions.MOST_AROUND)
 
     def _check_way(self, scope: Scope) -> None:
         """Raises RequestRefused for what must not come like this, whoever sends it."""
@@ -174,6 +185,7 @@ def _fastapi(services: Services) -> FastAPI:
     app.state.services = services
     for protocol in _PROTOCOLS:
         app.include_router(protocol.router)
+    app.include_router(sessions.old_router)
     app.add_exception_handler(HTTPException, _http_refusal)
     app.add_exception_handler(RequestValidationError, _validation_refusal)
     # Exception: what is nobody's gets the common shape too, and is raised on for the log.

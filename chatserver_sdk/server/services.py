@@ -14,6 +14,7 @@ from chatserver_sdk.engine import (
     KeyIssuer,
     KeyRing,
     PlatformService,
+    SessionService,
     TicketOffice,
 )
 from chatserver_sdk.engine.auditing import Retention
@@ -43,6 +44,7 @@ class Services:
     issuer: KeyIssuer
     door: Doorkeeper
     metrics: Metrics
+    sessions: SessionService
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:
@@ -61,6 +63,9 @@ class Services:
             max_running=settings.max_running_turns,
             longest_message=settings.max_message_chars,
             on_end=metrics.count_turn,
+            on_disconnect=settings.on_disconnect,
+            disconnect_grace=settings.disconnect_grace,
+            most_waiting=settings.most_waiting,
         )
         metrics.watch_store(store)
         metrics.watch_turns(
@@ -81,6 +86,7 @@ class Services:
                 ring, TicketOffice(), FailedAuthentications(store), _tokens(settings), limits
             ),
             metrics,
+            SessionService(store, catalogue, chat, most_files=settings.max_session_files),
         )
 
     async def close(self) -> None:

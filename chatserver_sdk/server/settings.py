@@ -20,6 +20,16 @@ from chatserver_sdk.engine import TokenRules
 from chatserver_sdk.exceptions import ConfigurationError
 
 MEMORY = ":memory:"
+FILE_TYPES = (
+    "image/*",
+    "audio/*",
+    "text/*",
+    "application/json",
+    "application/pdf",
+    "application/msword",
+    "application/vnd.*",
+    "application/rtf",
+)
 
 # A hundred years.
 _LONGEST_RETENTION = 36_525
@@ -153,6 +163,22 @@ class Settings:
     jwt_issuer: str | None = setting(None, "Who must have issued it (iss).")
     jwt_role_claim: str = setting("role", "The claim that names a token's role.")
     jwt_leeway: float = setting(30.0, "Seconds by which clocks may differ.", between=(0, 3_600))
+    on_disconnect: str = setting(
+        "continue",
+        "What becomes of an answer that nobody reads any more.",
+        one_of=("continue", "cancel"),
+    )
+    disconnect_grace: float = setting(
+        5.0, "Seconds in which a reader may come back before it is cancelled.", between=_SECONDS
+    )
+    most_waiting: int = setting(
+        0,
+        "How many messages of a session may wait for the answer before; 0: such are refused.",
+        between=(0, 1000),
+    )
+    max_file_bytes: int = setting(10 * 2**20, "The longest file.", between=_WHOLE)
+    file_types: tuple[str, ...] = setting(FILE_TYPES, "The types of files that are taken.")
+    max_session_files: int = setting(100, "How many files a session holds.", between=_WHOLE)
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from chatserver_sdk.models import ChatSessionSummary, Message
+from chatserver_sdk.models import ChatSession, Message, SessionStatus
 
-from . import idempotency
+from . import chat_sessions, idempotency
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound, Refused
 from .idempotency import Place, Taken
@@ -40,7 +40,8 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
     """Open or continue the session and store the question.
 
     `choose_new` says which of the sent messages are new, given the stored ones. Raises NotFound
-    for another user's session, Conflict while one of the session's turns runs, KeyTaken.
+    for another user's session, Conflict while one of the session's turns runs and where the
+    session has ended, KeyTaken.
     """
     outcome = begin_all(connection, [(plan, choose_new)])[0]
     if isinstance(outcome, Refused):
@@ -62,7 +63,7 @@ class _Opening:
     """A turn that may begin. known: its session, None where it is new."""
 
     plan: TurnPlan
-    known: ChatSessionSummary | None
+    known: ChatSession | None
     context: list[Message]
     new: list[Message]
 
@@ -79,7 +80,7 @@ class _Opening:
 class _Found:
     """What a round's plans refer to, as it is stored."""
 
-    sessions: Mapping[str, ChatSessionSummary]
+    sessions: Mapping[str, ChatSession]
     busy: set[str]
     keys: Mapping[Place, Taken]
 
@@ -120,7 +121,7 @@ def _begin_round(connection: Connection, calls: Sequence[Call]) -> list[BegunTur
 
 def _find(connection: Connection, plans: Sequence[TurnPlan]) -> _Found:
     claims = [plan.claim for plan in plans if plan.claim is not None]
-    known = session_verbs.find_sessions(connection, [plan.session.id for plan in plans])
+    known = chat_sessions.find_all(connection, [plan.session.id for plan in plans])
     running = connection.scalars(_RUNNING, {"session_ids": list(known)}) if known else ()
     return _Found(known, set(running), idempotency.find_all(connection, claims))
 
@@ -130,17 +131,23 @@ def _open(connection: Connection, plan: TurnPlan, choose_new: ChooseNew, found: 
         idempotency.check_free(plan.claim, found.keys, plan.now)
     known = found.sessions.get(plan.session.id)
     if known is None:
+        _check_opening(plan)
         return _Opening(plan, None, [], choose_new([], plan.sent))
     _check_continuing(known, plan, is_busy=known.id in found.busy)
     context, new = _continued(connection, plan, choose_new)
     return _Opening(plan, known, context, new)
 
 
-def _check_continuing(session: ChatSessionSummary, plan: TurnPlan, *, is_busy: bool) -> None:
+def _check_opening(plan: TurnPlan) -> None:
+    if not plan.opens:
+        raise NotFound(f"there is no session {plan.session.id}")
+
+
+def _check_continuing(session: ChatSession, plan: TurnPlan, *, is_busy: bool) -> None:
     if session.user_id != plan.session.user_id:
         raise NotFound(f"there is no session {session.id}")
-    if session.archived:
-        raise Conflict(f"session {session.id} is archived", "session_archived")
+    if session.status != SessionStatus.ACTIVE:
+        raise Conflict(f"session {session.id} is {session.status}", f"session_{session.status}")
     if is_busy:
         raise Conflict(
             f"an answer is still being given in session {session.id}; wait for its end",
@@ -200,7 +207,7 @@ def _write_sessions(connection: Connection, openings: Sequence[_Opening]) -> Non
             _touch(connection, opening, opening.known)
 
 
-def _touch(connection: Connection, opening: _Opening, known: ChatSessionSummary) -> None:
+def _touch(connection: Connection, opening: _Opening, known: ChatSession) -> None:
     plan = opening.plan
     changes: dict[str, Any] = {
         "message_count": opening.next_index,
@@ -209,6 +216,9 @@ def _touch(connection: Connection, opening: _Opening, known: ChatSessionSummary)
         "model": plan.session.model,
         "agent_type": plan.session.agent_type,
     }
+    if known.title is None and plan.session.title is not None:
+        # It was opened before anything was said.
+        changes["title"] = plan.session.title
     if plan.session.organization_id is not None:
         changes["organization_id"] = plan.session.organization_id
     if plan.session.metadata:

@@ -13,10 +13,8 @@ from chatserver_sdk.models import UserDeletion
 
 from . import audit
 from .errors import NotFound
-from .tables import idempotency_keys, messages, sessions, turn_logs, turns, users
-
-# Whose sessions are being deleted. No request can name a user with an empty id.
-NOBODY = ""
+from .tables import NOBODY as NOBODY
+from .tables import files, idempotency_keys, messages, sessions, turn_logs, turns, users
 
 _SESSIONS_A_STEP = 100
 # A turn has a log, which may be long.
@@ -86,6 +84,7 @@ def purge(connection: Connection, most: int) -> bool:
     some = select(messages.c.id).where(messages.c.session_id.in_(doomed)).limit(most)
     gone = connection.execute(delete(messages).where(messages.c.id.in_(some))).rowcount
     if gone < most and _purge_turns(connection, doomed) < _TURNS_A_STEP:
+        connection.execute(delete(files).where(files.c.session_id.in_(doomed)))
         connection.execute(delete(sessions).where(sessions.c.id.in_(doomed)))
         connection.execute(
             update(users)

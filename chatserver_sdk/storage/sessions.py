@@ -39,7 +39,6 @@ _NEW_SESSIONS = Prepared.insert(sessions)
 _COLUMNS = [column.name for column in sessions.c]
 _OPTIONAL = [f.name for f in fields(Message) if f.name not in ("role", "content")]
 
-_SESSIONS = select(sessions).where(sessions.c.id.in_(bindparam("session_ids", expanding=True)))
 _USERS = select(users.c.id).where(users.c.id.in_(bindparam("user_ids", expanding=True)))
 _LABELS = select(organizations.c.id).where(
     organizations.c.id.in_(bindparam("labels", expanding=True))
@@ -90,7 +89,7 @@ _SAID = Prepared(
 def find_session(connection: Connection, session_id: str) -> ChatSessionSummary | None:
     """The session, whoever's it is; None where there is none."""
     row = _SESSION.first(connection, session_id=session_id)
-    return None if row is None else _summary(row)
+    return None if row is None else summary_of(row)
 
 
 def get_session(connection: Connection, session_id: str, user_id: str) -> ChatSessionDetailResponse:
@@ -121,7 +120,7 @@ def list_from(
         place = tuple_(sessions.c.created_at, sessions.c.id)
         opened, session_id = behind
         statement = statement.where(place < tuple_(literal(opened, Timestamp), literal(session_id)))
-    return [_summary(row) for row in connection.execute(statement, {"user_id": user_id})]
+    return [summary_of(row) for row in connection.execute(statement, {"user_id": user_id})]
 
 
 def count_sessions(connection: Connection, user_id: str) -> int:
@@ -136,7 +135,7 @@ def list_sessions(
     total = count_sessions(connection, user_id)
     statement = _OF_USER.limit(page_size).offset((page - 1) * page_size)
     rows = connection.execute(statement, {"user_id": user_id})
-    return [_summary(row) for row in rows], total
+    return [summary_of(row) for row in rows], total
 
 
 def count_said(connection: Connection, session_id: str) -> int:
@@ -169,14 +168,6 @@ def list_messages(
         return [_message(row) for row in connection.execute(wanted, parameters)]
     latest = wanted.order_by(None).order_by(messages.c.message_index.desc()).limit(last)
     return [_message(row) for row in connection.execute(latest, parameters)][::-1]
-
-
-def find_sessions(
-    connection: Connection, session_ids: Sequence[str]
-) -> dict[str, ChatSessionSummary]:
-    """Those of the sessions that there are, by their ids, whoever's they are."""
-    rows = connection.execute(_SESSIONS, {"session_ids": session_ids})
-    return {row.id: _summary(row) for row in rows}
 
 
 def insert_session(connection: Connection, session: ChatSessionSummary) -> None:
@@ -276,7 +267,8 @@ def count_words(text: str) -> int:
 _AUTHORS = {"user": "user", "assistant": "ai", "system": "system", "tool": "ai"}
 
 
-def _summary(row: Row[Any]) -> ChatSessionSummary:
+def summary_of(row: Row[Any]) -> ChatSessionSummary:
+    """What a row of the table says."""
     return ChatSessionSummary(
         id=row.id,
         user_id=row.user_id,

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -71,6 +72,9 @@ def day_of(moment: datetime) -> int:
     """The UTC day of an aware time, in days since 1970."""
     return (moment - EPOCH).days
 
+
+# Whose sessions are being deleted. No request can name a user with an empty id.
+NOBODY = ""
 
 metadata = MetaData()
 
@@ -172,6 +176,21 @@ messages = Table(
     Column("updated_at", Timestamp),
     # By index and not by time: two messages may share a tick of the clock.
     UniqueConstraint("session_id", "message_index", name="uq_messages_place"),
+)
+
+# What callers have sent to a session, for its messages to name. The content stands last: what is
+# listed is read without it.
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("session_id", String(36), ForeignKey("sessions.id"), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("content_type", String(128), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("ix_files_session", "session_id", "created_at", "id"),
 )
 
 # What a request stands for that may be sent again: a turn (which may be deleted before its key),

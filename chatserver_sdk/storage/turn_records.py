@@ -17,7 +17,8 @@ ChooseNew = Callable[[Sequence[Message], Sequence[Message]], list[Message]]
 @dataclass
 class TurnPlan:
     """A turn that is about to begin. `context_size`: how many messages the agent may see.
-    `claim`: the idempotency key that is to stand for it."""
+    `claim`: the idempotency key that is to stand for it. `opens`: whether a session that is not
+    known is made."""
 
     turn_id: str
     session: ChatSessionSummary
@@ -26,6 +27,7 @@ class TurnPlan:
     context_size: int
     now: datetime
     claim: Claim | None = None
+    opens: bool = True
 
 
 @dataclass

@@ -47,6 +47,12 @@ def read_log(connection: Connection, turn_id: str) -> list[Event]:
     return decode_log(connection.scalar(events) or [])
 
 
+def find_last(connection: Connection, session_id: str) -> str | None:
+    """The id of the turn of a session that began last; None where there is none."""
+    of_session = select(turns.c.id).where(turns.c.session_id == session_id)
+    return connection.scalar(of_session.order_by(turns.c.started_at.desc()).limit(1))
+
+
 def interrupt_running(connection: Connection, now: datetime) -> int:
     """Mark the turns of a process that is gone; how many there were."""
     stopped = connection.execute(

@@ -92,8 +92,10 @@ _STEPS = (str, Thought, ToolUse, Pause, Failure, Event, BaseException)
 class ScriptedAgent(Agent):
     """An agent that gives its answers one after the other, the last one to all that follows.
 
-    An answer is a text, or a list of steps: pieces of text, Thought, ToolUse, Pause, Failure. An
-    exception is raised, as by a bug of the agent's own. A lone step is an answer too.
+    An answer is a text, or a list of steps: pieces of text, Thought, ToolUse, Pause, Failure, and
+    the events of `chatserver_sdk.models.events` (a WidgetShown, a ToolResult, a Usage, ...), each
+    of which is said as it is. An exception is raised, as by a bug of the agent's own. A lone step
+    is an answer too.
 
         agent = ScriptedAgent("helper", "Hello!", ["One ", Pause(0.1), "two"], Failure("No more"))
         with running_server(agents=[agent]) as server, server.client() as client:

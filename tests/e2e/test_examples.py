@@ -25,6 +25,14 @@ SAYS = {
     ],
     "message_formats.py": ["a text: 'Hello!'", r"a content in parts: 'Hello,\nyou two!'"],
     "resume_session.py": ["fingerprint: ", "0      user: I am writing a play.", "3 assistant: "],
+    "session_chat.py": [
+        "file: notes.txt 10 bytes",
+        "  finished: stop",
+        "stopped: True",
+        "who joins reads: One",
+        "it ended as: cancelled",
+        "status: archived",
+    ],
     "streaming.py": ["each the moment it is said.", "finish reason: stop", "one: These"],
     "structured_output.py": [
         "'The login page is down', urgent: True, labels: ['web', 'login']",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 from sqlalchemy import text
-from store_records import NOW, Db
+from store_records import NOW, Db, make_database
 
 from chatserver_sdk.models import AuditEntry
 from chatserver_sdk.storage import audit
 from chatserver_sdk.storage.audit import AuditFilters
+from chatserver_sdk.storage.tables import microseconds
 from test_chain import checked
-from test_plans import to_first_revision
 
 MINUTE = timedelta(minutes=1)
 ACTIONS = ["admin.added", "admin.removed", "ADMIN.x", "key[a]", "key?", "a%b", "a_b", "x"]
@@ -110,26 +111,17 @@ def test_a_clock_that_was_set_back_is_said(db: Db, back: int, is_said: bool) -> 
 @pytest.mark.parametrize("back", [0, 60, 99])
 def test_an_older_log_becomes_a_chain(tmp_path: Path, back: int) -> None:
     """All that it holds has hashes that fit, and a clock that was set back is said at its end."""
-    path = str(tmp_path / "store.db")
-    db = Db.open(path)
     given: Any = {"by": "ada", "resource": "r", "resource_id": "i", "metadata": {"b": 1, "a": "ü"}}
+    db = Db.open(":memory:")
     for number in range(1005):
         db.write(audit.record, "a", now=NOW + timedelta(seconds=number), **given)
     before = db.read(audit.list_entries, limit=2000)
-    db.write(
-        lambda c: c.execute(
-            text(
-                f"UPDATE audit_entries SET timestamp = timestamp - {back} * 1000000"
-                " WHERE seq = 2 OR seq = 3"
-            )
-        ).close()
-    )
-    db.write(to_first_revision)
-    spaced = 'UPDATE audit_entries SET metadata = \'{ "b": 1, "a": "\\u00fc" }\' WHERE seq = 5'
-    db.write(lambda c: c.execute(text(spaced)).close())
     db.close()
+    path = tmp_path / "store.db"
+    make_database(path, "0004")
+    write_unchained(path, back)
 
-    db = Db.open(path)
+    db = Db.open(str(path))
     found, after = checked(db), db.read(audit.list_entries, limit=2000)
     db.close()
 
@@ -138,3 +130,20 @@ def test_an_older_log_becomes_a_chain(tmp_path: Path, back: int) -> None:
     assert [entry.id for entry in after[said:]] == [entry.id for entry in before]
     assert (after[said].hash == before[0].hash) == (back == 0)
     assert after[-5].metadata == {"b": 1, "a": "ü"}
+
+
+def write_unchained(path: Path, back: int) -> None:
+    """A thousand entries as they were before there was a chain, two of them so many seconds late;
+    and one whose metadata is spelled in another way."""
+    connection = sqlite3.connect(path)
+    begun = microseconds(NOW)
+    for seq in range(1, 1006):
+        at = begun + (seq - 1) * 1_000_000 - (back * 1_000_000 if seq in (2, 3) else 0)
+        spelled = '{ "b": 1, "a": "\\u00fc" }' if seq == 5 else '{"a":"ü","b":1}'
+        connection.execute(
+            "INSERT INTO audit_entries (seq, timestamp, user_id, action, resource, resource_id,"
+            " metadata) VALUES (?, ?, 'ada', 'a', 'r', 'i', ?)",
+            (seq, at, spelled),
+        )
+    connection.commit()
+    connection.close()
