@@ -232,16 +232,8 @@ def test_the_document_describes_the_hot_route(api: Api) -> None:
     assert "system_fingerprint" in answer["properties"]
     assert operation["security"] == [{"HTTPBearer": []}]
     assert "HTTPBearer" in document["components"]["securitySchemes"]
-    assert (
-        len(
-            {
-                route["operationId"]
-                for routes in document["paths"].values()
-                for route in routes.values()
-            }
-        )
-        == 16
-    )
+    operations = [route for routes in document["paths"].values() for route in routes.values()]
+    assert len({each["operationId"] for each in operations}) == len(operations)
 
 
 def test_every_operation_is_described(api: Api) -> None:
