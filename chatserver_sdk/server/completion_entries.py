@@ -104,7 +104,10 @@ ENTRIES = (
             " another request's.",
             410: "What this Idempotency-Key stands for is not kept any longer.",
             422: "The agent cannot answer this question.",
-            429: "Too many requests, or the agent's own limits.",
+            429: "Too many requests with this key, of this user or in this session, or the agent's"
+            " own limits.",
+            503: "The store does not answer, the server is stopping, or too many answers are being"
+            " given.",
         },
         parameters={"Idempotency-Key": "b7b4f9c2"},
         operation_id="create_completion",
@@ -138,6 +141,7 @@ ENTRIES = (
             _parameter("turn_id", "path", "What the answer's header `X-Turn-Id` said."),
             _parameter("Last-Event-ID", "header", "The last event's id. It wins over `after`."),
             _parameter("after", "query", "The number behind the colon of the last event's id."),
+            _parameter("ticket", "query", "Instead of a key, where no header can be sent."),
         ),
     ),
 )

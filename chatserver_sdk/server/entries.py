@@ -28,7 +28,8 @@ class Entry:
     answer: an example of the answer to a request that succeeds; a text is plain text.
     request: an example of the body. events: examples of a stream's events, each as it is sent.
     refusals: further statuses, each with a sentence; the usual ones are there without that.
-    parameters: examples by their names. The others are of plain routes only.
+    parameters: examples by their names. files: examples of answers that are no JSON, by their
+    types. The others are of plain routes only.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Entry:
     events: Mapping[str, str] = field(default_factory=dict)
     refusals: Mapping[int, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     operation_id: str = ""
     tag: str = ""
     summary: str = ""
@@ -84,6 +86,8 @@ class Entry:
             whole["example"] = self.answer
         if self.events:
             content[_EVENTS] = _events(self.events)
+        for kind, text in self.files.items():
+            content[kind] = {"schema": {"type": "string"}, "example": text}
         if self.request is not None:
             operation["requestBody"]["content"][_JSON]["example"] = self.request
         for parameter in operation.get("parameters", ()):
@@ -147,6 +151,7 @@ _ALWAYS = {
 }
 _WITH_KEY = {
     401: "No API key was sent, or it is not valid.",
+    429: "Too many requests with this key; `Retry-After` says when more may be sent.",
     503: "The store does not answer, or the server is stopping.",
 }
 _WITH_BODY = {400: "The request is wrong: `error.param` names the field, `error.message` the rule."}
@@ -162,7 +167,7 @@ _WORDS: dict[int, tuple[str, str | None, str | None]] = {
     410: (_INVALID, "resume_window_passed", None),
     413: (_INVALID, "body_too_large", None),
     422: (_INVALID, "invalid_value", "page_size"),
-    429: ("rate_limit_error", "rate_limit_exceeded", None),
+    429: ("rate_limit_error", "rate_limited", None),
     431: (_INVALID, "head_too_large", None),
     500: ("server_error", None, None),
     503: ("service_unavailable", "shutting_down", None),

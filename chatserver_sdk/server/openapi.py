@@ -10,10 +10,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from .completion_entries import ENTRIES as COMPLETIONS
+from .credential_entries import ENTRIES as CREDENTIALS
 from .entries import Entry
 from .route_entries import ENTRIES as ROUTES
 
-ENTRIES: tuple[Entry, ...] = (*COMPLETIONS, *ROUTES)
+ENTRIES: tuple[Entry, ...] = (*COMPLETIONS, *ROUTES, *CREDENTIALS)
 
 _TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 _PROBLEM = {

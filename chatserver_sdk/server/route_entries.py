@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from chatserver_sdk.engine.exports import FORMATS
+from chatserver_sdk.models import ChatMessageRecord, ChatSessionSummary
+
 from .completion_entries import SESSION, TURN
 from .entries import Entry
 
@@ -86,8 +89,19 @@ _AUDIT_ENTRY: dict[str, Any] = {
     "resource": "admin",
     "resource_id": "eve@example.com",
     "metadata": {},
+    "hash": "98b4bdb9df573147d319ed05e15d7361ca75d45201785d14f1f8d58bb48ffce9",
 }
-_CURSOR = {400: "The cursor is none of this list's."}
+_HEAD = f"{_AUDIT_ENTRY['id']}:{_AUDIT_ENTRY['hash']}"
+_NOBODYS = "`user_id` is missing, and the key is bound to no user."
+
+
+def _exported(format: str) -> str:
+    """A session as the real writer exports it."""
+    written = FORMATS[format]
+    records = (ChatMessageRecord.from_dict(message) for message in (_QUESTION, _ANSWER))
+    begun = written.begin(ChatSessionSummary.from_dict(_SUMMARY))
+    return begun + "".join(map(written.message, records))
+
 
 ENTRIES = (
     Entry("get", "/v1/models", {"data": [_MODEL], "object": "list"}),
@@ -102,15 +116,26 @@ ENTRIES = (
         "get",
         _HISTORY,
         {"sessions": [_SUMMARY], "total": 1, "page": 1, "page_size": 20, "has_more": False},
-        refusals=_CURSOR,
+        refusals={400: f"The cursor is none of this list's, or {_NOBODYS}"},
         parameters={"user_id": "ada", "page": 1, "page_size": 20, "cursor": ""},
     ),
     Entry(
         "get",
         _HISTORY + "/{session_id}",
         {"session": _SUMMARY, "messages": [_QUESTION, _ANSWER]},
-        refusals={404: "No such session, or another user's."},
+        refusals={400: _NOBODYS, 404: "No such session, or another user's."},
         parameters={"session_id": SESSION, "user_id": "ada"},
+    ),
+    Entry(
+        "get",
+        _HISTORY + "/{session_id}/export",
+        None,
+        files={
+            "application/jsonl": _exported("jsonl"),
+            "text/markdown": _exported("markdown"),
+        },
+        refusals={400: _NOBODYS, 404: "No such session, or another user's."},
+        parameters={"session_id": SESSION, "user_id": "ada", "format": "jsonl"},
     ),
     Entry("get", _PLATFORM + "/stats", _STATS),
     Entry("get", _PLATFORM + "/admins", {"admins": [_ADMIN], "count": 1}),
@@ -140,8 +165,39 @@ ENTRIES = (
         "get",
         _PLATFORM + "/audit",
         {"entries": [_AUDIT_ENTRY], "count": 1, "limit": 50, "offset": 0},
-        refusals={400: "The cursor is none of this list's, or a time cannot be read."},
-        parameters={"limit": 50, "offset": 0, "since": "2026-03-01T12:00:00Z", "action": "admin.*"},
+        refusals={
+            400: "The cursor is none of this list's, `after` is no entry's id, both were sent, or a"
+            " time cannot be read."
+        },
+        parameters={
+            "limit": 50,
+            "offset": 0,
+            "since": "2026-03-01T12:00:00Z",
+            "action": "admin.*",
+            "after": "2",
+        },
+    ),
+    Entry(
+        "get",
+        _PLATFORM + "/audit/head",
+        {"head": _HEAD, "seq": 3, "hash": _AUDIT_ENTRY["hash"]},
+    ),
+    Entry(
+        "get",
+        _PLATFORM + "/audit/verify",
+        {"ok": True, "entries": 3, "head": _HEAD, "first_bad": None},
+        refusals={400: "The head cannot be read."},
+        parameters={"head": _HEAD},
+    ),
+    Entry(
+        "delete",
+        _PLATFORM + "/users/{user_id}",
+        {"user_id": "ada", "sessions": 1, "messages": 2},
+        refusals={
+            403: "Only the user and administrators may delete a user.",
+            404: "The user has no history.",
+        },
+        parameters={"user_id": "ada"},
     ),
     Entry("get", "/health", {"status": "ok", "version": "1.0.0"}),
     Entry("get", "/health/live", {"status": "live"}),

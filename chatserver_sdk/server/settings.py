@@ -162,7 +162,7 @@ class Settings:
     jwt_audience: str | None = setting(None, "Whom a token must be for (aud).")
     jwt_issuer: str | None = setting(None, "Who must have issued it (iss).")
     jwt_role_claim: str = setting("role", "The claim that names a token's role.")
-    jwt_leeway: float = setting(30.0, "Seconds by which clocks may differ.", between=(0, 3_600))
+    jwt_leeway: float = setting(30.0, "Seconds by which clocks may differ.", between=(0, 300))
     on_disconnect: str = setting(
         "continue",
         "What becomes of an answer that nobody reads any more.",

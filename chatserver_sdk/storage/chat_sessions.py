@@ -16,9 +16,7 @@ from .errors import NotFound
 from .idempotency import Answer, Key
 from .tables import NOBODY, Timestamp, sessions
 
-_THESE = select(sessions).where(
-    sessions.c.id.in_(bindparam("session_ids", expanding=True)), sessions.c.user_id != NOBODY
-)
+_THESE = select(sessions).where(sessions.c.id.in_(bindparam("session_ids", expanding=True)))
 
 
 def open_session(connection: Connection, new: ChatSession, key: Key | None = None) -> Answer:
@@ -34,13 +32,13 @@ def _open(connection: Connection, new: ChatSession) -> Answer:
 
 
 def find(connection: Connection, session_id: str) -> ChatSession | None:
-    """The session, whoever's it is; None where there is none."""
-    return find_all(connection, [session_id]).get(session_id)
+    """The session, whoever's it is; None where there is none, and for one that is being deleted."""
+    found = find_all(connection, [session_id]).get(session_id)
+    return None if found is None or found.user_id == NOBODY else found
 
 
 def find_all(connection: Connection, session_ids: Sequence[str]) -> dict[str, ChatSession]:
-    """Those of the sessions that there are, by their ids, whoever's they are; not those that are
-    being deleted."""
+    """Those of the sessions that there are, by their ids, whoever's they are."""
     rows = connection.execute(_THESE, {"session_ids": session_ids})
     return {row.id: _session(row) for row in rows}
 

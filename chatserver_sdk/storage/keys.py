@@ -16,7 +16,7 @@ from . import admins as admin_verbs
 from . import audit, generation
 from .errors import Conflict, NotFound
 from .principals import Named, find, is_admin, settle
-from .tables import Timestamp, admins, api_keys, principals
+from .tables import EPOCH, Timestamp, admins, api_keys, principals
 
 _BY_HASH = (
     select(
@@ -36,6 +36,8 @@ _SHOWN = (
         principals.c.workos_id,
     )
     .join(principals, principals.c.id == api_keys.c.principal_id)
+    # Every key's time is behind it. Said in each query, so that an index on it is searched.
+    .where(api_keys.c.created_at > EPOCH)
     .order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc())
 )
 

@@ -24,12 +24,24 @@ VALUES = {
     "trusted_proxies": ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
     "log_level": ("debug", "info", "error"),
     "dev": ("true", "true", "true"),
+    **dict.fromkeys(
+        ("rate_limit_key", "rate_limit_user", "rate_limit_session"),
+        ("60/minute", "5/second", "5/second; 1000/hour"),
+    ),
+    "jwt_secret": ("a" * 32, "b" * 32, "c" * 32),
+    "jwt_algorithms": ("RS256", "RS384,RS512", "RS512"),
 }
+TOKENS = {"jwt_jwks": "keys.json", "jwt_audience": "chat", "jwt_issuer": "me"}
 # What some values cannot be without.
 BESIDE = {
     "tls_key": {"tls_cert": "cert.pem"},
     "tls_key_password_file": {"tls_cert": "cert.pem"},
     "require_tls": {"tls_cert": "cert.pem"},
+    "jwt_secret": {"jwt_audience": "chat", "jwt_issuer": "me"},
+    **{
+        name: {other: value for other, value in TOKENS.items() if other != name}
+        for name in (*TOKENS, "jwt_algorithms")
+    },
 }
 
 

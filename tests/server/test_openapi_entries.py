@@ -13,12 +13,19 @@ from server_wire import COMPLETIONS, Api, check_documented, statuses
 from chatserver_sdk._wire.errors import parse_error
 from chatserver_sdk.models import (
     AdminListResponse,
+    ApiKeyCreated,
+    ApiKeyInfo,
+    ApiKeyListResponse,
+    AuditHead,
     AuditLogResponse,
+    AuditVerification,
     ChatCompletionResponse,
     ChatSessionDetailResponse,
     ChatSessionListResponse,
     ModelsResponse,
     PlatformStats,
+    TicketResponse,
+    UserDeletion,
 )
 from chatserver_sdk.models.events import TERMINAL
 from chatserver_sdk.server import create_app
@@ -112,6 +119,13 @@ def test_one_shape_of_errors() -> None:
         ("GET /api/v1/platform/stats 200", PlatformStats),
         ("GET /api/v1/platform/admins 200", AdminListResponse),
         ("GET /api/v1/platform/audit 200", AuditLogResponse),
+        ("GET /api/v1/platform/audit/head 200", AuditHead),
+        ("GET /api/v1/platform/audit/verify 200", AuditVerification),
+        ("DELETE /api/v1/platform/users/{user_id} 200", UserDeletion),
+        ("GET /api/v1/platform/keys 200", ApiKeyListResponse),
+        ("POST /api/v1/platform/keys 201", ApiKeyCreated),
+        ("DELETE /api/v1/platform/keys/{key_id} 200", ApiKeyInfo),
+        ("POST /api/v1/tickets 201", TicketResponse),
     ],
 )
 def test_examples_are_what_is_sent(name: str, model: Any) -> None:

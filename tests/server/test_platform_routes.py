@@ -250,7 +250,7 @@ def test_the_document_describes_the_hot_route(api: Api) -> None:
     assert operation["security"] == [{"HTTPBearer": []}]
     assert "HTTPBearer" in document["components"]["securitySchemes"]
     operations = [route for routes in document["paths"].values() for route in routes.values()]
-    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    assert len({each["operationId"] for each in operations}) == len(operations)
 
 
 def test_every_operation_is_described(api: Api) -> None:

@@ -145,13 +145,13 @@ def _place(found: list[ApiKeyInfo]) -> Any:
     return (found[-1].created_at, found[-1].id) if found else None
 
 
-def test_keys_are_listed_by_an_index(db: Db) -> None:
+def test_keys_are_listed_by_an_index(sqlite_db: Db) -> None:
     """The table is not sorted for a page."""
     explain = text(
         "EXPLAIN QUERY PLAN SELECT * FROM api_keys WHERE (created_at, id) < (5, 'x')"
         " ORDER BY created_at DESC, id DESC LIMIT 9"
     )
-    plan = " ".join(row[3] for row in db.read(lambda c: c.execute(explain).all()))
+    plan = " ".join(row[3] for row in sqlite_db.read(lambda c: c.execute(explain).all()))
     assert "ix_api_keys_made" in plan and "SCAN" not in plan and "TEMP" not in plan
 
 

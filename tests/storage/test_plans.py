@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from store_records import NOW, Db, make_database, new_id
 
 import chatserver_sdk.storage
-from chatserver_sdk.storage import admins, audit, sessions
+from chatserver_sdk.storage import admins, audit, chat_sessions, files, keys, sessions
 from chatserver_sdk.storage.audit import AuditFilters
 
 CHOICES: dict[str, Any] = {
@@ -40,6 +40,15 @@ FILTERS: list[AuditFilters] = [
 ]
 LISTS: list[Any] = [
     (admins.list_admins, {}),
+    (keys.list_keys, {"most": 10}),
+    (keys.list_keys, {"behind": (NOW, new_id()), "most": 10}),
+    (files.list_files, {"session_id": new_id()}),
+    (chat_sessions.list_from, {"user_id": "ada", "behind": None, "most": 10}),
+    (chat_sessions.list_from, {"user_id": "ada", "behind": (NOW, new_id()), "most": 10}),
+    (
+        chat_sessions.list_from,
+        {"user_id": "ada", "behind": None, "most": 10, "status": "archived"},
+    ),
     (sessions.list_records, {"session_id": new_id(), "behind": 3, "below": 90, "most": 10}),
     (sessions.list_messages, {"session_id": new_id()}),
     (sessions.list_messages, {"session_id": new_id(), "last": 10}),

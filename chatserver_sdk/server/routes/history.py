@@ -59,7 +59,7 @@ async def export_session(
     server: Server,
     principal: Anybody,
     session_id: str,
-    user_id: UserId,
+    user_id: UserId = None,
     format: Literal["jsonl", "markdown"] = "jsonl",
 ) -> Response:
     """The transcript as a file. jsonl: the session on the first line, then a message a line, each
