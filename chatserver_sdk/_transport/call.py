@@ -30,9 +30,9 @@ class Call:
 
     method: str
     path: str
-    url: str
-    headers: dict[str, str]
-    content: bytes | None
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    content: bytes | None = field(repr=False)
     settings: Settings
     is_stream: bool
     begun_at: float = field(default_factory=time.monotonic)

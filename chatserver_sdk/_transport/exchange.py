@@ -22,7 +22,7 @@ from .addresses import origin, wire_form, without_userinfo
 from .call import Call, Failure
 from .connections import Attempt, Session, begin_attempt
 from .deadline import Deadline
-from .failures import FOREIGN, broken_body, failure_of, late_answer, out_of_time
+from .failures import FOREIGN, broken_body, failure_of, forget_locals, late_answer, out_of_time
 from .retries import Ending
 
 # No answer that is read in one piece may fill the memory.
@@ -48,12 +48,16 @@ class Exchange:
             # Before the attempt begins: a function that gives the key may make calls of its own.
             secret = call.settings.key.header() if call.settings.key is not None else None
         except ChatServerError as exc:
+            forget_locals(exc)
             return Failure(exc, Ending.FINAL)
         attempt = begin_attempt()
         if call.interrupt is not None:
             call.interrupt.watch(attempt)
         with Deadline(call.due, attempt, call.answer_due) as deadline:
             result = self._attempt(call, attempt, deadline, secret)
+        if isinstance(result, Failure):
+            # Here, where the frames have ended.
+            forget_locals(result.error)
         if not deadline.has_passed:
             return result
         if isinstance(result, requests.Response):  # pragma: no cover - it came that very moment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+import traceback
 from typing import Any, Literal
 
 import requests
@@ -32,10 +33,10 @@ FOREIGN = (
 _BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
 _BAD_PROXIES = (requests.exceptions.InvalidProxyURL, urllib3.exceptions.ProxySchemeUnknown)
 _AT_ONCE = 0.1
-_UNSENT = (
+_UNREACHED_PROXY = (
     urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.NameResolutionError,
-    urllib3.exceptions.ProxyError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.SSLError,
 )
 
 
@@ -47,6 +48,18 @@ def failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
         # The request holds the key.
         exc.request = None
     return failure
+
+
+def forget_locals(error: BaseException) -> None:
+    """Leave nothing in the frames that led to an error: headers are there, and bodies."""
+    known: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        exc = waiting.pop()
+        if exc is not None and id(exc) not in known:
+            known.add(id(exc))
+            waiting += [exc.__cause__, exc.__context__]
+            traceback.clear_frames(exc.__traceback__)
 
 
 def broken_body(exc: Exception, call: Call) -> Failure:
@@ -87,10 +100,11 @@ def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
         return Failure(_lost(call, sentence), Ending.FINAL)
     if isinstance(exc, requests.exceptions.ChunkedEncodingError):
         return Failure(_lost(call, f"{where} broke the answer off"), Ending.LOST)
-    if isinstance(exc, requests.exceptions.ProxyError):
-        where = f"the proxy for {where}"
     ending = _ending_of(exc, cause, attempt)
-    return Failure(_lost(call, f"{where} {_reason(exc, cause)}"), ending)
+    is_sent = ending in (Ending.LOST, Ending.STALE)
+    if isinstance(exc, requests.exceptions.ProxyError) and not is_sent:
+        where = f"the proxy for {where}"
+    return Failure(_lost(call, f"{where} {_reason(exc, cause, is_sent)}"), ending)
 
 
 def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
@@ -115,15 +129,24 @@ def _is_late(exc: Exception, cause: Any) -> bool:
 
 
 def _ending_of(exc: Exception, cause: Any, attempt: Attempt) -> Ending:
-    reason = getattr(cause, "reason", None)
-    if isinstance(reason, _UNSENT) or isinstance(exc, requests.exceptions.ProxyError):
+    if isinstance(_innermost(exc), ssl.SSLCertVerificationError):
+        return Ending.FINAL
+    if attempt.is_connecting or _is_unsent(getattr(cause, "reason", cause)):
         return Ending.UNSENT
     if isinstance(exc, requests.exceptions.SSLError):
-        is_certificate = isinstance(_innermost(exc), ssl.SSLCertVerificationError)
-        return Ending.FINAL if is_certificate else Ending.LOST
+        return Ending.LOST
     # A kept connection that is dead says so at once; one that ends later has ended in the work.
     was_quick = time.monotonic() - attempt.begun_at < _AT_ONCE
     return Ending.STALE if attempt.is_reused and was_quick else Ending.LOST
+
+
+def _is_unsent(reason: Any) -> bool:
+    if not isinstance(reason, urllib3.exceptions.ProxyError):
+        return isinstance(reason, urllib3.exceptions.NewConnectionError)
+    # A connection through a proxy that is lost with the request on its way has this name too. One
+    # that refuses a tunnel is told by an OSError of no kind.
+    inner = reason.original_error
+    return isinstance(inner, _UNREACHED_PROXY) or type(inner) is OSError
 
 
 def _lost(call: Call, message: str) -> ChatServerError:
@@ -142,7 +165,7 @@ def _timeout(call: Call, what: str, kind: Literal["connect", "read"]) -> ChatSer
     return APITimeoutError(message, kind=named, request_id=call.request_id)
 
 
-def _reason(exc: Exception, cause: Any) -> str:
+def _reason(exc: Exception, cause: Any, is_sent: bool) -> str:
     """What happened to a connection, in the words of the innermost cause."""
     protocol = next(
         (e for e in (exc, cause) if isinstance(e, urllib3.exceptions.ProtocolError)), None
@@ -151,6 +174,8 @@ def _reason(exc: Exception, cause: Any) -> str:
         hung_up = isinstance(protocol.args[-1], OSError)
         return "hung up before it answered" if hung_up else "did not answer in HTTP"
     innermost = _innermost(exc)
+    if is_sent and isinstance(innermost, ConnectionError):
+        return "hung up before it answered"
     text = getattr(innermost, "strerror", None)
     return f"could not be reached: {text}" if text else "could not be reached"
 
