@@ -64,7 +64,7 @@ def forget_locals(error: BaseException) -> None:
 
 def broken_body(exc: Exception, call: Call) -> Failure:
     """The same for an answer that began and whose body did not come."""
-    if _is_late(exc, exc.args[0] if exc.args else None):
+    if is_late(exc):
         failure = late_answer(call)
     else:
         sentence = f"the server at {call.settings.shown_url} broke the answer off"
@@ -86,12 +86,23 @@ def late_answer(call: Call) -> Failure:
     return Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
 
 
+def is_late(exc: Exception) -> bool:
+    """Whether a socket's own time-out ended a wait."""
+    # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
+    late = urllib3.exceptions.ReadTimeoutError
+    if not isinstance(exc, (requests.Timeout, late)) and not isinstance(_cause(exc), late):
+        return False
+    # With a number it is the system's word for a connection that TCP's keep-alive found dead, which
+    # urllib3 takes for the same.
+    return getattr(_innermost(exc), "errno", None) is None
+
+
 def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
     where = f"the server at {call.settings.shown_url}"
-    cause = exc.args[0] if exc.args else None
-    if isinstance(exc, requests.ConnectTimeout) or (_is_late(exc, cause) and attempt.is_connecting):
+    cause = _cause(exc)
+    if isinstance(exc, requests.ConnectTimeout) or (is_late(exc) and attempt.is_connecting):
         return Failure(_timeout(call, "could not be reached", "connect"), Ending.UNSENT)
-    if _is_late(exc, cause):
+    if is_late(exc):
         return late_answer(call)
     if (mistake := _mistake(exc, cause, where)) is not None:
         return Failure(ConfigurationError(mistake), Ending.FINAL)
@@ -120,12 +131,6 @@ def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
     if type(exc) is OSError and "Could not find" in str(exc):
         return f"{exc}"
     return None
-
-
-def _is_late(exc: Exception, cause: Any) -> bool:
-    # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
-    late = urllib3.exceptions.ReadTimeoutError
-    return isinstance(exc, (requests.Timeout, late)) or isinstance(cause, late)
 
 
 def _ending_of(exc: Exception, cause: Any, attempt: Attempt) -> Ending:
@@ -174,10 +179,16 @@ def _reason(exc: Exception, cause: Any, is_sent: bool) -> str:
         hung_up = isinstance(protocol.args[-1], OSError)
         return "hung up before it answered" if hung_up else "did not answer in HTTP"
     innermost = _innermost(exc)
+    text = getattr(innermost, "strerror", None)
+    if is_sent and isinstance(innermost, TimeoutError):
+        return f"is gone: {text}"
     if is_sent and isinstance(innermost, ConnectionError):
         return "hung up before it answered"
-    text = getattr(innermost, "strerror", None)
     return f"could not be reached: {text}" if text else "could not be reached"
+
+
+def _cause(exc: Exception) -> Any:
+    return exc.args[0] if exc.args else None
 
 
 def _innermost(exc: BaseException) -> BaseException:
