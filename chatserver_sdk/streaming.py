@@ -81,7 +81,7 @@ class CompletionStream(Generator[str, None, None]):
         self._body = body
         self._resume = resume
         self._answer = openai.StreamedAnswer(metadata, choices_asked)
-        self._events = _events(body)
+        self._events = _events(body, is_rest=cursor is not None)
         self._place = _Place(body.raw.headers, cursor)
         self._patience = _USAGE_SECONDS if awaits_usage else _DRAIN_SECONDS
         self._fruitless = 0
@@ -252,6 +252,8 @@ class CompletionStream(Generator[str, None, None]):
         self._body.note_event()
         self._fruitless = 0
         text = answer.add(event)
+        # The place moves on behind what can be given only.
+        said = answer.typed_chunk() if as_chunk else text
         if event.id:
             # A connection that is taken up begins without an id; the place stays what it was.
             place.last_id = event.id
@@ -260,7 +262,7 @@ class CompletionStream(Generator[str, None, None]):
             # the cost may still come.
             self._is_draining = True
             self._body.drain_for(_DRAIN_SECONDS if answer.is_done else self._patience)
-        return answer.typed_chunk() if as_chunk else text
+        return said
 
     def _take_up(self, failure: ChatServerError | None) -> None:
         """Go on behind the last event; raise where the server cannot, or time is up."""
@@ -272,7 +274,7 @@ class CompletionStream(Generator[str, None, None]):
         self._body = self._reopen(self._resume, cursor, failure)
         self._body.watcher = weakref.ref(self)
         self._place.go_on(cursor)
-        self._events = _events(self._body)
+        self._events = _events(self._body, is_rest=True)
         self.metadata["reconnects"] += 1
         if self._closed:
             # The thread that closes may have seen the old body only.
@@ -341,13 +343,15 @@ class _Place:
         """Whether the server says again what came before the stream broke off."""
         seq = _seq(event.id, self._turn_id)
         # The last event and [DONE] have one number.
-        return seq is not None and seq <= self._seen and event.data != openai.DONE
+        return seq is not None and seq <= self._seen and event.data.strip() != openai.DONE
 
 
 def _seq(event_id: str, turn_id: str | None) -> int | None:
     turn, _, seq = event_id.rpartition(":")
-    return int(seq) if turn and turn == turn_id and seq.isdecimal() and len(seq) < 16 else None
+    is_number = seq.isascii() and seq.isdecimal() and len(seq) < 16
+    return int(seq) if turn and turn == turn_id and is_number else None
 
 
-def _events(body: Body) -> Iterator[sse.ServerSentEvent]:
-    return openai.events_of(body.raw.headers.get("Content-Type"), body.iter_bytes())
+def _events(body: Body, *, is_rest: bool) -> Iterator[sse.ServerSentEvent]:
+    kind = body.raw.headers.get("Content-Type")
+    return openai.events_of(kind, body.iter_bytes(), is_rest=is_rest)

@@ -15,7 +15,7 @@ import requests
 
 from chatserver_sdk._lazy import Later
 from chatserver_sdk._version import __version__
-from chatserver_sdk.exceptions import ConfigurationError, DecodeError
+from chatserver_sdk.exceptions import APIStatusError, ConfigurationError, DecodeError
 from chatserver_sdk.raw import RawResponse, says_ours
 
 from .connections import Session
@@ -241,7 +241,7 @@ def _log_attempt(
 def _read(read: Callable[[Any], M], raw: RawResponse, what: str) -> M:
     try:
         answer = read(_decode(raw, what))
-    except DecodeError as exc:
+    except (DecodeError, APIStatusError) as exc:
         exc.response, exc.request_id = raw, raw.request_id
         raise
     answer.__dict__["_raw"] = raw
