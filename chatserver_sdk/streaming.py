@@ -20,7 +20,7 @@ from .exceptions import (
     StreamInterruptedError,
     TransportError,
 )
-from .raw import RawResponse, says_ours
+from .raw import RawResponse, is_able
 
 if TYPE_CHECKING:
     from .models import ChatCompletionChunk, ChatCompletionResponse
@@ -319,7 +319,7 @@ class _Place:
         self.last_id = cursor or ""
         self._turn_id = headers.get("X-Turn-Id")
         # Before its first event a stream can be resumed where we know who numbers them.
-        numbered = self._turn_id is not None and says_ours(headers)
+        numbered = self._turn_id is not None and is_able(headers)
         self._start = f"{self._turn_id}:0" if numbered else None
         self.is_resumed = False
         self._seen = 0

@@ -16,7 +16,7 @@ import requests
 from chatserver_sdk._lazy import Later
 from chatserver_sdk._version import __version__
 from chatserver_sdk.exceptions import APIStatusError, ConfigurationError, DecodeError
-from chatserver_sdk.raw import RawResponse, says_ours
+from chatserver_sdk.raw import RawResponse, is_able
 
 from .connections import Session
 from .log import log, named, set_up
@@ -224,8 +224,9 @@ class _Server:
         self.is_ours = False
 
     def note(self, headers: Mapping[str, str]) -> None:
-        if not self.is_ours and says_ours(headers):
-            self.is_ours = True
+        # What comes without a version is a proxy's; another version may have taken its place.
+        if "X-Chatserver" in headers:
+            self.is_ours = is_able(headers)
 
 
 def _log_attempt(

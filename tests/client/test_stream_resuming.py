@@ -163,6 +163,7 @@ def test_chunks_and_the_whole_response(wire_server: WireServer, eager: ChatServe
 
 OTHERS: dict[str, dict[str, str]] = {
     "no turn": {"X-Chatserver": "1"},
+    "our first version": {"X-Chatserver": "0.1.0", "X-Turn-Id": TURN},
     "nobody we know": {"X-Turn-Id": TURN},
     "another turn": {"X-Chatserver": "1", "X-Turn-Id": "t-2"},
 }
