@@ -188,7 +188,7 @@ class _Noted:
 
 
 @lru_cache
-def _noted(pool: type[Any]) -> type[Any]:
+def _noted(pool: Any) -> Any:
     """The pool's class, of connections that say what becomes of them; SOCKS has one of its own."""
     connection = pool.ConnectionCls
     if issubclass(connection, _Noted):
@@ -199,7 +199,7 @@ def _noted(pool: type[Any]) -> type[Any]:
 
 def _note(manager: Any) -> None:
     """Have the manager make such connections; those of its pools are not made yet."""
-    classes: dict[str, type[Any]] = manager.pool_classes_by_scheme
+    classes: dict[str, Any] = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {scheme: _noted(pool) for scheme, pool in classes.items()}
 
 

@@ -93,8 +93,8 @@ class StreamedAnswer:
         """The same as if the answer had come whole."""
         known = {key: self.metadata.get(key) for key in _METADATA_KINDS}
         choices = [self._choices[index].body(index) for index in sorted(self._choices)]
-        answer = models.ChatCompletionResponse.from_dict(
-            {**known, "object": "chat.completion", "choices": choices}
+        answer = models.ChatCompletionResponse.from_decoded(
+            {**known, "object": "chat.completion", "choices": deepcopy(choices)}
         )
         answer.usage = self.metadata.get("usage") or answer.usage
         return answer
