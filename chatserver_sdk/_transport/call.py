@@ -96,6 +96,12 @@ class Call:
         return timeout.idle if self.is_stream else timeout.read
 
     @property
+    def body_limit(self) -> float:
+        """Seconds that the body of a whole answer may take."""
+        read, idle = self.settings.timeout.read, self.settings.timeout.idle
+        return math.inf if read is None else max(read, idle or read)
+
+    @property
     def request_id(self) -> str:
         """What we call it, to the server too."""
         return self.headers["X-Request-Id"]

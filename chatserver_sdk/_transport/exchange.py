@@ -22,7 +22,15 @@ from .addresses import origin, wire_form, without_userinfo
 from .call import Call, Failure
 from .connections import Attempt, Session, begin_attempt
 from .deadline import Deadline
-from .failures import FOREIGN, broken_body, failure_of, forget_locals, late_answer, out_of_time
+from .failures import (
+    FOREIGN,
+    broken_body,
+    failure_of,
+    forget_locals,
+    late_answer,
+    out_of_time,
+    slow_answer,
+)
 from .retries import Ending
 
 # No answer that is read in one piece may fill the memory.
@@ -62,7 +70,7 @@ class Exchange:
             return result
         if isinstance(result, requests.Response):  # pragma: no cover - it came that very moment
             result.close()
-        late = late_answer(call)
+        late = slow_answer(call) if deadline.is_answered else late_answer(call)
         late.error.__cause__ = result.error.__cause__ if isinstance(result, Failure) else None
         return late
 
@@ -73,13 +81,14 @@ class Exchange:
             response = self._follow(call, secret)
         except FOREIGN as exc:
             return failure_of(exc, call, attempt)
-        deadline.note_response(response)
         is_success = response.status_code < 300
         if is_success and call.is_stream:
+            deadline.note_response(response)
             return response
+        deadline.note_response(response, call.body_limit)
         try:
             limit = MAX_ANSWER_BYTES if is_success else _LONGEST_REFUSAL
-            raw = raw_of(response, call, _read(response, limit))
+            raw = raw_of(response, call, _read(response, limit, deadline))
         except DecodeError as exc:
             return Failure(exc, Ending.FINAL)
         except FOREIGN as exc:
@@ -207,14 +216,15 @@ def raw_of(response: requests.Response, call: Call, content: bytes = b"") -> Raw
     return RawResponse(response.status_code, headers, content, request_id)
 
 
-def _read(response: requests.Response, limit: int) -> bytes:
+def _read(response: requests.Response, limit: int, deadline: Deadline) -> bytes:
     """The body, decompressed. Raises DecodeError where it is absurdly long; a refusal is cut."""
     raw = response.raw
     pieces: list[bytes] = []
     size = 0
-    while size <= limit and (piece := raw.read(_READ_SIZE, decode_content=True)):
+    while size <= limit and (piece := raw.read1(_READ_SIZE, decode_content=True)):
         pieces.append(piece)
         size += len(piece)
+        deadline.note_progress(size)
     if size > limit:
         response.close()
         if limit == MAX_ANSWER_BYTES:

@@ -86,6 +86,17 @@ def late_answer(call: Call) -> Failure:
     return Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
 
 
+def slow_answer(call: Call) -> Failure:
+    """The same for an answer that began and drips in for longer than it may."""
+    limit = call.body_limit
+    if time.monotonic() >= call.due - 0.01:
+        return Failure(out_of_time(call), Ending.FINAL)
+    kind: Literal["read", "idle"] = "read" if limit == call.settings.timeout.read else "idle"
+    where = f"the server at {call.settings.shown_url}"
+    message = f"{where} answered too slowly: it was not at the end within {limit:g} s"
+    return Failure(APITimeoutError(message, kind=kind, request_id=call.request_id), Ending.FINAL)
+
+
 def is_late(exc: Exception) -> bool:
     """Whether a socket's own time-out ended a wait."""
     # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
