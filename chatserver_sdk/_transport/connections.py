@@ -249,6 +249,9 @@ def _after_fork() -> None:  # pragma: no cover - the child is not measured
     for session in list(_sessions):
         _of_parents.append(list(session.adapters.values()))
         session.mount_anew()
+        # Another thread may have held the jar's lock.
+        cookies: Any = session.cookies
+        cookies._cookies_lock = threading.RLock()
 
 
 if sys.platform != "win32":  # pragma: no branch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -49,6 +50,20 @@ _PYTHON = ".".join(map(str, sys.version_info[:3]))
 _USER_AGENT = f"chatserver-sdk/{__version__} python/{_PYTHON}"
 
 
+# One for all: what it guards takes no time, and it can be renewed in the child of a fork, where
+# another thread may have held it.
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:  # pragma: no cover - the child is not measured
+    global _lock
+    _lock = threading.Lock()
+
+
+if sys.platform != "win32":  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Transport:
     """Sends calls to one server; what `with_options` makes of it shares its connections."""
 
@@ -65,7 +80,6 @@ class Transport:
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
         # Those over the same connections: closing the first one closes the streams of all.
         self._family: weakref.WeakSet[Transport] = weakref.WeakSet([self])
-        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Connections stay where they are; a copy opens its own.
@@ -78,7 +92,7 @@ class Transport:
         other.settings = self.settings.with_options(options)
         other._is_first = False
         other._bodies = weakref.WeakSet()
-        with self._lock:
+        with _lock:
             self._family.add(other)
         return other
 
@@ -149,14 +163,14 @@ class Transport:
             answer = self._send(call, told)
         assert isinstance(answer, requests.Response)
         opened = bodies.ByteBody(answer, call, told)
-        with self._lock:
+        with _lock:
             self._bodies.add(opened)
         return opened
 
     def close(self) -> None:
         """Close the streams that were opened here and are still open; of the first transport also
         those of the others and, where the session is our own, every connection."""
-        with self._lock:
+        with _lock:
             family = list(self._family) if self._is_first else [self]
             bodies = [body for transport in family for body in transport._bodies]
         for body in bodies:
@@ -253,7 +267,10 @@ def _decode(raw: RawResponse, what: str) -> Any:
     try:
         decoded = jsons.loads(raw.content)
     except (ValueError, RecursionError) as exc:
-        raise DecodeError(f"{what}: the server's answer is not JSON", raw.status_code) from exc
+        sentence = f"{what}: the server's answer is not JSON"
+        if raw.headers.get("Content-Type", "").startswith("text/event-stream"):
+            sentence += ", but a stream of events; whoever wants one says stream=True"
+        raise DecodeError(sentence, raw.status_code) from exc
     if isinstance(decoded, Mapping) and decoded.get("error"):
         raise errors.error_in_success(decoded, raw)
     return decoded

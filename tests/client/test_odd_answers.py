@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatserver_sdk import BadRequestError, ChatServerClient
+from chatserver_sdk import BadRequestError, ChatServerClient, DecodeError
 from chatserver_sdk.testing import (
     DONE,
     WireServer,
@@ -119,3 +119,10 @@ def test_odd_choices_of_a_chunk(
     (chunk,) = stream.chunks()
     assert (chunk.choices[0].delta.content or "") == text and chunk.choices[0].index == 0
     assert stream.response().choices[0].message.text == text
+
+
+def test_a_stream_that_nobody_expected(wire_server: WireServer, client: ChatServerClient) -> None:
+    """Whoever asked for one in another way is told the right one."""
+    wire_server.answers(event_stream(delta("x"), DONE))
+    with pytest.raises(DecodeError, match="not JSON, but a stream of events.*says stream=True"):
+        client.create_completion("m", "x", extra_body={"stream": True})
