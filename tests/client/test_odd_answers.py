@@ -74,11 +74,13 @@ def test_numbers_of_a_whole_answer_as_text(
 ) -> None:
     """They are what they say."""
     choices = [{"index": str(n), "message": {"role": "assistant", "content": "x"}} for n in (1, 0)]
-    body = completion("", choices=choices, created="17", usage={"prompt_tokens": "5"})
+    body = completion(
+        "", choices=choices, created="17", usage={"prompt_tokens": "5", "total_tokens": 7.0}
+    )
     wire_server.answers(json_answer(200, body))
     answer = client.create_completion("m", "x", n=2)
     assert [choice.index for choice in answer.choices] == [1, 0]
-    assert (answer.created, answer.usage.prompt_tokens) == (17, 5)
+    assert (answer.created, answer.usage.prompt_tokens, answer.usage.total_tokens) == (17, 5, 7)
 
 
 @pytest.mark.parametrize("odd", ODDITIES)

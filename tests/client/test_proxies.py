@@ -143,7 +143,8 @@ def test_connections_are_kept_and_watched(wire_server: WireServer, reach: Open) 
     client = reach()
     client.list_models()
     client.list_models()
-    (manager,) = client.session.get_adapter(client.base_url).proxy_manager.values()
+    adapter: Any = client.session.get_adapter(client.base_url)
+    (manager,) = adapter.proxy_manager.values()
     (key,) = manager.pools.keys()
     (sock,) = [each.sock for each in manager.pools[key].pool.queue if each]
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -156,7 +157,8 @@ def test_closing_ends_kept_connections(wire_server: WireServer, reach: Open) -> 
     wire_server.answers([Cut()], [*json_answer(200, MODELS), UntilHangup(ended)])
     client = reach()
     client.list_models()
-    (manager,) = client.session.get_adapter(client.base_url).proxy_manager.values()
+    adapter: Any = client.session.get_adapter(client.base_url)
+    (manager,) = adapter.proxy_manager.values()
     pools = [manager.pools[key] for key in manager.pools.keys()]
     client.close()
     assert ended.wait(10) and pools
@@ -222,12 +224,13 @@ def test_a_proxy_that_speaks_socks(wire_server: WireServer) -> None:
     with ChatServerClient("k", wire_server.base_url, max_retries=0) as client:
         client.session.proxies = {"http": "socks5://127.0.0.1:9"}
         try:
-            import socks  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+            import socks  # type: ignore  # noqa: F401
         except ImportError:
             with pytest.raises(ConfigurationError, match=r"requests\[socks\]"):
                 client.list_models()
             return
         with pytest.raises(APIConnectionError):
             client.list_models()
-        (manager,) = client.session.get_adapter(client.base_url).proxy_manager.values()
+        adapter: Any = client.session.get_adapter(client.base_url)
+        (manager,) = adapter.proxy_manager.values()
         assert manager.pool_classes_by_scheme["http"].__name__.startswith("Noted")
