@@ -48,8 +48,9 @@ class Deadline:
         """From here on, what is waited for is this answer's body, which may drip in as well."""
         self._response = response
         self._body_due = time.monotonic() + body_limit
+        was_watched = self._due < math.inf
         self.note_progress(0)
-        if self._due < math.inf:
+        if self._due < math.inf and not was_watched:
             watchdog.watch(self)
 
     def note_progress(self, size: int) -> None:

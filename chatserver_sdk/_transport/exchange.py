@@ -36,7 +36,7 @@ from .retries import Ending
 # No answer that is read in one piece may fill the memory.
 MAX_ANSWER_BYTES = 128 * 2**20
 _LONGEST_REFUSAL = 2**20
-_READ_SIZE = 2**20
+_READ_SIZE = 2**17
 _MOST_REDIRECTS = 10
 _MOST_ENVIRONMENTS = 16
 

@@ -134,7 +134,7 @@ def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
     # Not the exceptions' own words where they hold the header or the proxy's password.
     if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
         return f"a request to {where.removeprefix('the server at ')} cannot be made"
-    if isinstance(exc, _BAD_PROXIES) or isinstance(cause, _BAD_PROXIES) or "SOCKS" in str(exc):
+    if isinstance(exc, _BAD_PROXIES) or isinstance(cause, _BAD_PROXIES) or "for SOCKS" in str(exc):
         return (
             f"the proxy for {where} cannot be used: it is no http://, https:// or SOCKS proxy, or"
             " SOCKS needs `pip install 'requests[socks]'`"
