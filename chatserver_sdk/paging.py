@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from .exceptions import DecodeError
+from .raw import is_able
 
 if TYPE_CHECKING:
     from .models import AuditEntry, AuditLogResponse, ChatSessionListResponse, ChatSessionSummary
@@ -117,8 +118,8 @@ def iter_audit_log(
 def _is_last(found: AuditLogResponse, longest: int) -> bool:
     # A server may give less than it was asked for: only a page that is empty, or shorter than
     # another one, is the last. Ours would have given a cursor.
-    is_ours = found.raw is not None and found.raw.is_ours
-    return is_ours or len(found.entries) < max(longest, 1)
+    has_cursors = found.raw is not None and is_able(found.raw.headers)
+    return has_cursors or len(found.entries) < max(longest, 1)
 
 
 class _Shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,20 @@ from typing import Any
 __all__ = ["RawResponse"]
 
 
+# The first version that does what `is_able` says.
+_ABLE = (0, 2)
+
+
 def says_ours(headers: Mapping[str, str]) -> bool:
     """Whether these are the headers of a chat server of ours."""
     return "X-Chatserver" in headers
+
+
+def is_able(headers: Mapping[str, str]) -> bool:
+    """Whether they are those of one that honours idempotency keys, lets streams be taken up again
+    and pages by cursors; older ones are asked as others are."""
+    version = re.match(r"(\d{1,9})(?:\.(\d{1,9}))?", headers.get("X-Chatserver", ""))
+    return version is not None and (int(version[1]), int(version[2] or 0)) >= _ABLE
 
 
 @dataclass(frozen=True)

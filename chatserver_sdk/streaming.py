@@ -104,7 +104,7 @@ class AnswerStream(Generator[str, None, None]):
         self._body = body
         self._resume = resume
         self._answer = decode({**known, "request_id": body.raw.request_id, "reconnects": 0})
-        self._events = _events(body)
+        self._events = _events(body, is_rest=cursor is not None)
         self._place = Place(body.raw.headers, cursor)
         self._patience = _USAGE_SECONDS if awaits_usage else _DRAIN_SECONDS
         self._fruitless = 0
@@ -269,6 +269,8 @@ class AnswerStream(Generator[str, None, None]):
         self._body.note_event()
         self._fruitless = 0
         text = answer.add(event)
+        # The place moves on behind what can be given only.
+        said = answer.typed_chunk() if as_chunk else text
         if event.id:
             # A connection that is taken up begins without an id; the place stays what it was.
             place.last_id = event.id
@@ -277,7 +279,7 @@ class AnswerStream(Generator[str, None, None]):
             # the cost may still come.
             self._is_draining = True
             self._body.drain_for(_DRAIN_SECONDS if answer.is_done else self._patience)
-        return answer.typed_chunk() if as_chunk else text
+        return said
 
     def _take_up(self, failure: ChatServerError | None) -> None:
         """Go on behind the last event; raise where the server cannot, or time is up."""
@@ -289,7 +291,7 @@ class AnswerStream(Generator[str, None, None]):
         self._body = self._reopen(self._resume, cursor, failure)
         self._body.watcher = weakref.ref(self)
         self._place.go_on(cursor)
-        self._events = _events(self._body)
+        self._events = _events(self._body, is_rest=True)
         self.metadata["reconnects"] += 1
         if self._closed:
             # The thread that closes may have seen the old body only.
@@ -380,5 +382,6 @@ class CompletionStream(AnswerStream):
         return answer
 
 
-def _events(body: Body) -> Iterator[sse.ServerSentEvent]:
-    return openai.events_of(body.raw.headers.get("Content-Type"), body.iter_bytes())
+def _events(body: Body, *, is_rest: bool) -> Iterator[sse.ServerSentEvent]:
+    kind = body.raw.headers.get("Content-Type")
+    return openai.events_of(kind, body.iter_bytes(), is_rest=is_rest)

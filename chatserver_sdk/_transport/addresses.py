@@ -50,10 +50,12 @@ def path_of(path: str) -> str:
     """A caller's own path, quoted where it has to be. Raises BadRequestError."""
     if not isinstance(path, str) or not path.startswith("/") or not path.isprintable():
         raise BadRequestError("path must be a text that begins with '/'", param="path")
-    steps = path.partition("?")[0].split("/")
+    # As it is sent: a dot that was quoted is not quoted any more.
+    sent = requote_uri(path)
+    steps = sent.partition("?")[0].split("/")
     if "#" in path or any(step in (".", "..") for step in steps):
         raise BadRequestError("path must hold no '#', and no '.' or '..' as a step", param="path")
-    return requote_uri(path)
+    return sent
 
 
 def with_query(url: str, *queries: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import requests
-import urllib3
 
 from chatserver_sdk.exceptions import APIConnectionError, APITimeoutError, TransportError
 from chatserver_sdk.raw import RawResponse
@@ -18,7 +17,7 @@ from chatserver_sdk.raw import RawResponse
 from .call import Call
 from .deadline import shut
 from .exchange import raw_of
-from .failures import FOREIGN, out_of_time
+from .failures import FOREIGN, is_late, out_of_time
 from .tracing import Trace
 from .watchdog import watchdog
 
@@ -61,8 +60,7 @@ class ByteBody:
                 yield chunk
         except FOREIGN as exc:
             # The socket's own time-out and the watchdog may both be first.
-            timed_out = isinstance(exc, urllib3.exceptions.ReadTimeoutError)
-            late = "idle" if timed_out else self._expired
+            late = "idle" if is_late(exc) else self._expired
             if late is not None:
                 raise self._late(late) from exc
             where = self._call.settings.shown_url
@@ -127,7 +125,8 @@ class ByteBody:
         self.close()
 
     def _late(self, kind: Literal["idle", "total"]) -> TransportError:
-        if kind == "total" or time.monotonic() >= self._call.due:
+        # Without a limit for silence it is the whole time's; the socket's clock may be ahead of ours.
+        if kind == "total" or self._idle is None or time.monotonic() >= self._call.due:
             return out_of_time(self._call)
         return APITimeoutError(
             f"the stream from {self._call.settings.shown_url} was silent for {self._idle:g} s",

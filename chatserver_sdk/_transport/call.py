@@ -37,9 +37,9 @@ class Call:
 
     method: str
     path: str
-    url: str
-    headers: dict[str, str]
-    content: bytes | None
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    content: bytes | None = field(repr=False)
     settings: Settings
     is_stream: bool
     begun_at: float = field(default_factory=time.monotonic)
@@ -102,6 +102,12 @@ class Call:
         """How long an answer may take to begin, and to go on."""
         timeout = self.settings.timeout
         return timeout.idle if self.is_stream else timeout.read
+
+    @property
+    def body_limit(self) -> float:
+        """Seconds that the body of a whole answer may take."""
+        read, idle = self.settings.timeout.read, self.settings.timeout.idle
+        return math.inf if read is None else max(read, idle or read)
 
     @property
     def request_id(self) -> str:

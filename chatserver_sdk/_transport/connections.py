@@ -13,13 +13,13 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from functools import lru_cache
 from http.client import HTTPResponse, IncompleteRead, RemoteDisconnected
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection
 
 from .chunking import Dechunker
 
@@ -187,28 +187,41 @@ class _Noted:
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
-class _Connection(_Noted, HTTPConnection):
-    pass
+@lru_cache
+def _noted(pool: Any) -> Any:
+    """The pool's class, of connections that say what becomes of them; SOCKS has one of its own."""
+    connection = pool.ConnectionCls
+    if issubclass(connection, _Noted):
+        return pool
+    noted = type(f"Noted{connection.__name__}", (_Noted, connection), {})
+    return type(f"Noted{pool.__name__}", (pool,), {"ConnectionCls": noted})
 
 
-class _SecureConnection(_Noted, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+def _note(manager: Any) -> None:
+    """Have the manager make such connections; those of its pools are not made yet."""
+    classes: dict[str, Any] = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _noted(pool) for scheme, pool in classes.items()}
 
 
 class Adapter(HTTPAdapter):
-    """requests' adapter over these connections."""
+    """requests' adapter over these connections, through proxies too."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, socket_options=KEEP_ALIVE)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        _note(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs, socket_options=KEEP_ALIVE)
+        # Each time: another thread may have made it at this moment.
+        _note(manager)
+        return manager
+
+    def close(self) -> None:
+        # urllib3 closes what a pool keeps when the pool is collected, and an exception may hold it.
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():
+                manager.pools[key].close()
+        super().close()
 
 
 class Session(requests.Session):
@@ -236,6 +249,9 @@ def _after_fork() -> None:  # pragma: no cover - the child is not measured
     for session in list(_sessions):
         _of_parents.append(list(session.adapters.values()))
         session.mount_anew()
+        # Another thread may have held the jar's lock.
+        cookies: Any = session.cookies
+        cookies._cookies_lock = threading.RLock()
 
 
 if sys.platform != "win32":  # pragma: no branch

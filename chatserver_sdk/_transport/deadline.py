@@ -23,6 +23,10 @@ def shut(raw: Any) -> None:
         return
 
 
+# Bytes a second: as much as a body must bring on average, behind the time that it has anyway.
+_SLOWEST = 1000
+
+
 class Deadline:
     """A `with` block that is cut short when its time is over.
 
@@ -36,13 +40,27 @@ class Deadline:
         self._due_later = due
         self._attempt = attempt
         self._response: Any = None
+        self._body_due = math.inf
         self._is_over = False
         self._lock = threading.Lock()
 
-    def note_response(self, response: Any) -> None:
-        """From here on, what is waited for is this answer's body."""
+    def note_response(self, response: Any, body_limit: float = math.inf) -> None:
+        """From here on, what is waited for is this answer's body, which may drip in as well."""
         self._response = response
-        self._due = self._due_later
+        self._body_due = time.monotonic() + body_limit
+        was_watched = self._due < math.inf
+        self.note_progress(0)
+        if self._due < math.inf and not was_watched:
+            watchdog.watch(self)
+
+    def note_progress(self, size: int) -> None:
+        """So many bytes of the body have come: a big one has more time."""
+        self._due = min(self._due_later, self._body_due + size / _SLOWEST)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether an answer has begun."""
+        return self._response is not None
 
     def due(self) -> float:
         """When the watchdog is to look after it."""

@@ -22,13 +22,21 @@ from .addresses import origin, wire_form, without_userinfo
 from .call import Call, Failure
 from .connections import Attempt, Session, begin_attempt
 from .deadline import Deadline
-from .failures import FOREIGN, broken_body, failure_of, late_answer, out_of_time
+from .failures import (
+    FOREIGN,
+    broken_body,
+    failure_of,
+    forget_locals,
+    late_answer,
+    out_of_time,
+    slow_answer,
+)
 from .retries import Ending
 
 # No answer that is read in one piece may fill the memory.
 MAX_ANSWER_BYTES = 128 * 2**20
 _LONGEST_REFUSAL = 2**20
-_READ_SIZE = 2**20
+_READ_SIZE = 2**17
 _MOST_REDIRECTS = 10
 _MOST_ENVIRONMENTS = 16
 
@@ -48,17 +56,21 @@ class Exchange:
             # Before the attempt begins: a function that gives the key may make calls of its own.
             secret = call.settings.key.header() if call.settings.key is not None else None
         except ChatServerError as exc:
+            forget_locals(exc)
             return Failure(exc, Ending.FINAL)
         attempt = begin_attempt()
         if call.interrupt is not None:
             call.interrupt.watch(attempt)
         with Deadline(call.due, attempt, call.answer_due) as deadline:
             result = self._attempt(call, attempt, deadline, secret)
+        if isinstance(result, Failure):
+            # Here, where the frames have ended.
+            forget_locals(result.error)
         if not deadline.has_passed:
             return result
         if isinstance(result, requests.Response):  # pragma: no cover - it came that very moment
             result.close()
-        late = late_answer(call)
+        late = slow_answer(call) if deadline.is_answered else late_answer(call)
         late.error.__cause__ = result.error.__cause__ if isinstance(result, Failure) else None
         return late
 
@@ -69,13 +81,14 @@ class Exchange:
             response = self._follow(call, secret)
         except FOREIGN as exc:
             return failure_of(exc, call, attempt)
-        deadline.note_response(response)
         is_success = response.status_code < 300
         if is_success and call.is_stream:
+            deadline.note_response(response)
             return response
+        deadline.note_response(response, call.body_limit)
         try:
             limit = MAX_ANSWER_BYTES if is_success else _LONGEST_REFUSAL
-            raw = raw_of(response, call, _read(response, limit))
+            raw = raw_of(response, call, _read(response, limit, deadline))
         except DecodeError as exc:
             return Failure(exc, Ending.FINAL)
         except FOREIGN as exc:
@@ -203,14 +216,15 @@ def raw_of(response: requests.Response, call: Call, content: bytes = b"") -> Raw
     return RawResponse(response.status_code, headers, content, request_id)
 
 
-def _read(response: requests.Response, limit: int) -> bytes:
+def _read(response: requests.Response, limit: int, deadline: Deadline) -> bytes:
     """The body, decompressed. Raises DecodeError where it is absurdly long; a refusal is cut."""
     raw = response.raw
     pieces: list[bytes] = []
     size = 0
-    while size <= limit and (piece := raw.read(_READ_SIZE, decode_content=True)):
+    while size <= limit and (piece := raw.read1(_READ_SIZE, decode_content=True)):
         pieces.append(piece)
         size += len(piece)
+        deadline.note_progress(size)
     if size > limit:
         response.close()
         if limit == MAX_ANSWER_BYTES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+import traceback
 from typing import Any, Literal
 
 import requests
@@ -32,10 +33,10 @@ FOREIGN = (
 _BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
 _BAD_PROXIES = (requests.exceptions.InvalidProxyURL, urllib3.exceptions.ProxySchemeUnknown)
 _AT_ONCE = 0.1
-_UNSENT = (
+_UNREACHED_PROXY = (
     urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.NameResolutionError,
-    urllib3.exceptions.ProxyError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.SSLError,
 )
 
 
@@ -49,9 +50,21 @@ def failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
     return failure
 
 
+def forget_locals(error: BaseException) -> None:
+    """Leave nothing in the frames that led to an error: headers are there, and bodies."""
+    known: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        exc = waiting.pop()
+        if exc is not None and id(exc) not in known:
+            known.add(id(exc))
+            waiting += [exc.__cause__, exc.__context__]
+            traceback.clear_frames(exc.__traceback__)
+
+
 def broken_body(exc: Exception, call: Call) -> Failure:
     """The same for an answer that began and whose body did not come."""
-    if _is_late(exc, exc.args[0] if exc.args else None):
+    if is_late(exc):
         failure = late_answer(call)
     else:
         sentence = f"the server at {call.settings.shown_url} broke the answer off"
@@ -73,12 +86,34 @@ def late_answer(call: Call) -> Failure:
     return Failure(_timeout(call, "did not answer", "read"), Ending.FINAL)
 
 
+def slow_answer(call: Call) -> Failure:
+    """The same for an answer that began and drips in for longer than it may."""
+    limit = call.body_limit
+    if time.monotonic() >= call.due - 0.01:
+        return Failure(out_of_time(call), Ending.FINAL)
+    kind: Literal["read", "idle"] = "read" if limit == call.settings.timeout.read else "idle"
+    where = f"the server at {call.settings.shown_url}"
+    message = f"{where} answered too slowly: it was not at the end within {limit:g} s"
+    return Failure(APITimeoutError(message, kind=kind, request_id=call.request_id), Ending.FINAL)
+
+
+def is_late(exc: Exception) -> bool:
+    """Whether a socket's own time-out ended a wait."""
+    # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
+    late = urllib3.exceptions.ReadTimeoutError
+    if not isinstance(exc, (requests.Timeout, late)) and not isinstance(_cause(exc), late):
+        return False
+    # With a number it is the system's word for a connection that TCP's keep-alive found dead, which
+    # urllib3 takes for the same.
+    return getattr(_innermost(exc), "errno", None) is None
+
+
 def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
     where = f"the server at {call.settings.shown_url}"
-    cause = exc.args[0] if exc.args else None
-    if isinstance(exc, requests.ConnectTimeout) or (_is_late(exc, cause) and attempt.is_connecting):
+    cause = _cause(exc)
+    if isinstance(exc, requests.ConnectTimeout) or (is_late(exc) and attempt.is_connecting):
         return Failure(_timeout(call, "could not be reached", "connect"), Ending.UNSENT)
-    if _is_late(exc, cause):
+    if is_late(exc):
         return late_answer(call)
     if (mistake := _mistake(exc, cause, where)) is not None:
         return Failure(ConfigurationError(mistake), Ending.FINAL)
@@ -87,10 +122,11 @@ def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
         return Failure(_lost(call, sentence), Ending.FINAL)
     if isinstance(exc, requests.exceptions.ChunkedEncodingError):
         return Failure(_lost(call, f"{where} broke the answer off"), Ending.LOST)
-    if isinstance(exc, requests.exceptions.ProxyError):
-        where = f"the proxy for {where}"
     ending = _ending_of(exc, cause, attempt)
-    return Failure(_lost(call, f"{where} {_reason(exc, cause)}"), ending)
+    is_sent = ending in (Ending.LOST, Ending.STALE)
+    if isinstance(exc, requests.exceptions.ProxyError) and not is_sent:
+        where = f"the proxy for {where}"
+    return Failure(_lost(call, f"{where} {_reason(exc, cause, is_sent)}"), ending)
 
 
 def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
@@ -98,7 +134,7 @@ def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
     # Not the exceptions' own words where they hold the header or the proxy's password.
     if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
         return f"a request to {where.removeprefix('the server at ')} cannot be made"
-    if isinstance(exc, _BAD_PROXIES) or isinstance(cause, _BAD_PROXIES) or "SOCKS" in str(exc):
+    if isinstance(exc, _BAD_PROXIES) or isinstance(cause, _BAD_PROXIES) or "for SOCKS" in str(exc):
         return (
             f"the proxy for {where} cannot be used: it is no http://, https:// or SOCKS proxy, or"
             " SOCKS needs `pip install 'requests[socks]'`"
@@ -108,22 +144,25 @@ def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
     return None
 
 
-def _is_late(exc: Exception, cause: Any) -> bool:
-    # While a body is read, requests wraps urllib3's time-out in its ConnectionError.
-    late = urllib3.exceptions.ReadTimeoutError
-    return isinstance(exc, (requests.Timeout, late)) or isinstance(cause, late)
-
-
 def _ending_of(exc: Exception, cause: Any, attempt: Attempt) -> Ending:
-    reason = getattr(cause, "reason", None)
-    if isinstance(reason, _UNSENT) or isinstance(exc, requests.exceptions.ProxyError):
+    if isinstance(_innermost(exc), ssl.SSLCertVerificationError):
+        return Ending.FINAL
+    if attempt.is_connecting or _is_unsent(getattr(cause, "reason", cause)):
         return Ending.UNSENT
     if isinstance(exc, requests.exceptions.SSLError):
-        is_certificate = isinstance(_innermost(exc), ssl.SSLCertVerificationError)
-        return Ending.FINAL if is_certificate else Ending.LOST
+        return Ending.LOST
     # A kept connection that is dead says so at once; one that ends later has ended in the work.
     was_quick = time.monotonic() - attempt.begun_at < _AT_ONCE
     return Ending.STALE if attempt.is_reused and was_quick else Ending.LOST
+
+
+def _is_unsent(reason: Any) -> bool:
+    if not isinstance(reason, urllib3.exceptions.ProxyError):
+        return isinstance(reason, urllib3.exceptions.NewConnectionError)
+    # A connection through a proxy that is lost with the request on its way has this name too. One
+    # that refuses a tunnel is told by an OSError of no kind.
+    inner = reason.original_error
+    return isinstance(inner, _UNREACHED_PROXY) or type(inner) is OSError
 
 
 def _lost(call: Call, message: str) -> ChatServerError:
@@ -142,7 +181,7 @@ def _timeout(call: Call, what: str, kind: Literal["connect", "read"]) -> ChatSer
     return APITimeoutError(message, kind=named, request_id=call.request_id)
 
 
-def _reason(exc: Exception, cause: Any) -> str:
+def _reason(exc: Exception, cause: Any, is_sent: bool) -> str:
     """What happened to a connection, in the words of the innermost cause."""
     protocol = next(
         (e for e in (exc, cause) if isinstance(e, urllib3.exceptions.ProtocolError)), None
@@ -152,7 +191,15 @@ def _reason(exc: Exception, cause: Any) -> str:
         return "hung up before it answered" if hung_up else "did not answer in HTTP"
     innermost = _innermost(exc)
     text = getattr(innermost, "strerror", None)
+    if is_sent and isinstance(innermost, TimeoutError):
+        return f"is gone: {text}"
+    if is_sent and isinstance(innermost, ConnectionError):
+        return "hung up before it answered"
     return f"could not be reached: {text}" if text else "could not be reached"
+
+
+def _cause(exc: Exception) -> Any:
+    return exc.args[0] if exc.args else None
 
 
 def _innermost(exc: BaseException) -> BaseException:

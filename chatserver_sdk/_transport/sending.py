@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -15,8 +16,8 @@ import requests
 
 from chatserver_sdk._lazy import Later
 from chatserver_sdk._version import __version__
-from chatserver_sdk.exceptions import ConfigurationError, DecodeError
-from chatserver_sdk.raw import RawResponse, says_ours
+from chatserver_sdk.exceptions import APIStatusError, ConfigurationError, DecodeError
+from chatserver_sdk.raw import RawResponse, is_able
 
 from .connections import Session
 from .log import log, named, set_up
@@ -49,6 +50,20 @@ _PYTHON = ".".join(map(str, sys.version_info[:3]))
 _USER_AGENT = f"chatserver-sdk/{__version__} python/{_PYTHON}"
 
 
+# One for all: what it guards takes no time, and it can be renewed in the child of a fork, where
+# another thread may have held it.
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:  # pragma: no cover - the child is not measured
+    global _lock
+    _lock = threading.Lock()
+
+
+if sys.platform != "win32":  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Transport:
     """Sends calls to one server; what `with_options` makes of it shares its connections."""
 
@@ -65,7 +80,6 @@ class Transport:
         self._bodies: weakref.WeakSet[ByteBody] = weakref.WeakSet()
         # Those over the same connections: closing the first one closes the streams of all.
         self._family: weakref.WeakSet[Transport] = weakref.WeakSet([self])
-        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Connections stay where they are; a copy opens its own.
@@ -78,7 +92,7 @@ class Transport:
         other.settings = self.settings.with_options(options)
         other._is_first = False
         other._bodies = weakref.WeakSet()
-        with self._lock:
+        with _lock:
             self._family.add(other)
         return other
 
@@ -152,14 +166,14 @@ class Transport:
             answer = self._send(call, told)
         assert isinstance(answer, requests.Response)
         opened = bodies.ByteBody(answer, call, told)
-        with self._lock:
+        with _lock:
             self._bodies.add(opened)
         return opened
 
     def close(self) -> None:
         """Close the streams that were opened here and are still open; of the first transport also
         those of the others and, where the session is our own, every connection."""
-        with self._lock:
+        with _lock:
             family = list(self._family) if self._is_first else [self]
             bodies = [body for transport in family for body in transport._bodies]
         for body in bodies:
@@ -227,8 +241,9 @@ class _Server:
         self.is_ours = False
 
     def note(self, headers: Mapping[str, str]) -> None:
-        if not self.is_ours and says_ours(headers):
-            self.is_ours = True
+        # What comes without a version is a proxy's; another version may have taken its place.
+        if "X-Chatserver" in headers:
+            self.is_ours = is_able(headers)
 
 
 def _log_attempt(
@@ -244,7 +259,7 @@ def _log_attempt(
 def _read(read: Callable[[Any], M], raw: RawResponse, what: str) -> M:
     try:
         answer = read(_decode(raw, what))
-    except DecodeError as exc:
+    except (DecodeError, APIStatusError) as exc:
         exc.response, exc.request_id = raw, raw.request_id
         raise
     answer.__dict__["_raw"] = raw
@@ -255,7 +270,10 @@ def _decode(raw: RawResponse, what: str) -> Any:
     try:
         decoded = jsons.loads(raw.content)
     except (ValueError, RecursionError) as exc:
-        raise DecodeError(f"{what}: the server's answer is not JSON", raw.status_code) from exc
+        sentence = f"{what}: the server's answer is not JSON"
+        if raw.headers.get("Content-Type", "").startswith("text/event-stream"):
+            sentence += ", but a stream of events; whoever wants one says stream=True"
+        raise DecodeError(sentence, raw.status_code) from exc
     if isinstance(decoded, Mapping) and decoded.get("error"):
         raise errors.error_in_success(decoded, raw)
     return decoded

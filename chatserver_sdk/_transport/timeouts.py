@@ -26,8 +26,9 @@ class Timeout:
 
     connect: for a connection. read: for an answer to begin, and between two of its bytes. idle: the
     same of a stream, for its beginning and between two of its events; signs of life do not count,
-    nor does what the reader does meanwhile. total: for a call over all its retries, of a stream to
-    its last event. (On a session of the caller's own, headers that drip in are bounded byte by
+    nor does what the reader does meanwhile. A whole answer that drips in has the longer of the two
+    for all of it, and a second more a kilobyte. total: for a call over all its retries, of a stream
+    to its last event. (On a session of the caller's own, headers that drip in are bounded byte by
     byte.)
 
     Raises ConfigurationError for what is no positive number.

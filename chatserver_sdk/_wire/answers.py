@@ -58,7 +58,7 @@ class StreamedAnswer:
 
     def is_last(self, event: ServerSentEvent) -> bool:
         """Whether an event says that there is no more."""
-        return event.data == DONE
+        return event.data.strip() == DONE
 
     def add(self, event: ServerSentEvent) -> str:
         """Take an event in; the text that it adds to choice 0, mostly some, sometimes none.
@@ -87,6 +87,9 @@ class StreamedAnswer:
                 has_odd = True
         if has_odd:
             chunk["choices"] = [choice for choice in choices if isinstance(choice, dict)]
+        if self._finished or not added:
+            # Only here, as the common chunk is text and nothing else.
+            self._raise_failed(chunk)
         return added
 
     def typed_chunk(self) -> ChatCompletionChunk | None:
@@ -98,8 +101,8 @@ class StreamedAnswer:
         """The same as if the answer had come whole."""
         known = {key: self.metadata.get(key) for key in _METADATA_KINDS}
         choices = [self._choices[index].body(index) for index in sorted(self._choices)]
-        answer = models.ChatCompletionResponse.from_dict(
-            {**known, "object": "chat.completion", "choices": choices}
+        answer = models.ChatCompletionResponse.from_decoded(
+            {**known, "object": "chat.completion", "choices": deepcopy(choices)}
         )
         answer.usage = self.metadata.get("usage") or answer.usage
         return answer
@@ -108,12 +111,21 @@ class StreamedAnswer:
         try:
             chunk = _json.loads(event.data)
         except (ValueError, RecursionError) as exc:
+            said = event.data.strip()
+            if said in ("", DONE) and event.event != "error":
+                # A sign of life; an end that somebody has padded.
+                self.is_done = said == DONE
+                return None
             if event.event != "error":
                 raise DecodeError("the server sent an event that is not JSON") from exc
             chunk = event.data
         if event.event == "error" or is_error(chunk):
             raise errors.stream_error_from(chunk, partial=self.text, metadata=self.metadata)
         return chunk
+
+    def _raise_failed(self, chunk: dict[str, Any]) -> None:
+        if (said := error_in_choice(chunk)) is not None:
+            raise errors.stream_error_from(said, partial=self.text, metadata=self.metadata)
 
     def _note(self, chunk: dict[str, Any]) -> None:
         get = chunk.get
@@ -268,10 +280,24 @@ def is_error(said: Any) -> bool:
         return False
     if said.get("error"):
         return True
-    # vLLM: an object of that name; FastChat: a code; others: what error bodies consist of.
+    # vLLM: an object of that name; Anthropic: a type; FastChat: a code; AWS: a message and nothing
+    # else; others: what error bodies consist of.
     return "choices" not in said and (
-        bool(said.get("detail") or said.get("error_code"))
+        bool(said.get("detail") or said.get("errors") or said.get("error_code"))
         or "error" in said
-        or said.get("object") == "error"
-        or (isinstance(said.get("message"), str) and ("status" in said or "code" in said))
+        or "error" in (said.get("object"), said.get("type"))
+        or (isinstance(message := said.get("message"), str))
+        and bool(message or "status" in said or "code" in said)
     )
+
+
+def error_in_choice(said: Any) -> dict[str, Any] | None:
+    """What a body or a chunk says of a choice that failed, as an error body; None where none did."""
+    # https://openrouter.ai/docs/api-reference/errors
+    choices = said.get("choices") if isinstance(said, dict) else None
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and (
+            choice.get("error") or choice.get("finish_reason") == "error"
+        ):
+            return {"error": choice.get("error")}
+    return None

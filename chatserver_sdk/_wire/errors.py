@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -111,7 +111,7 @@ def error_in_success(payload: Any, response: RawResponse | None = None) -> APISt
 def stream_status(payload: Any, detail: ErrorDetail) -> int:
     """The HTTP status that an error inside a stream would have had; 500 where it does not say."""
     inner = payload.get("error") if isinstance(payload, Mapping) else None
-    for source in (inner, payload):
+    for source in (inner, payload, {"code": detail.code}):
         if isinstance(source, Mapping):
             for key in ("status", "status_code", "code", "error_code"):
                 value = str(source.get(key, ""))
@@ -150,6 +150,10 @@ def parse_error(body: Any) -> ErrorDetail:
         return _parse_fields(detail)
     if isinstance(detail, list):
         return _parse_validation(detail)
+    problems = body.get("errors")
+    if isinstance(problems, list) and problems and not _parse_flat(body).message:
+        first = problems[0] if isinstance(problems[0], Mapping) else {"message": problems[0]}
+        return replace(_parse_fields(first), errors=problems)
     return _parse_flat(body)
 
 

@@ -14,7 +14,7 @@ from chatserver_sdk.exceptions import DecodeError
 from . import errors, sse
 from .answers import DONE as DONE
 from .answers import StreamedAnswer as StreamedAnswer
-from .answers import is_error
+from .answers import error_in_choice, is_error
 from .sse import ServerSentEvent
 
 if TYPE_CHECKING:
@@ -42,23 +42,28 @@ def read_completion(body: Any) -> ChatCompletionResponse:
     """The whole answer in a decoded body. Raises DecodeError, or what the body says it is."""
     if is_error(body):
         raise errors.error_in_success(body)
+    if (failed := error_in_choice(body)) is not None:
+        raise errors.error_in_success(failed)
     if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
         raise DecodeError("the server's answer is not a completion: it has no list of choices")
     return models.ChatCompletionResponse.from_decoded(body)
 
 
-def events_of(content_type: str | None, chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
+def events_of(
+    content_type: str | None, chunks: Iterable[bytes], *, is_rest: bool = False
+) -> Iterator[ServerSentEvent]:
     """The events of an answer that was to be a stream, whatever it is and whatever it says it is.
 
-    A whole answer as JSON is given in the words of a stream. Nothing is read before the first
-    event is asked for. Raises DecodeError for a page, for text, and for what is not JSON.
+    A whole answer as JSON is given in the words of a stream, but not where the rest of one was
+    asked for (is_rest). Nothing is read before the first event is asked for. Raises DecodeError for
+    a page, for text, and for what is not JSON.
     """
     kind = (content_type or "").partition(";")[0].strip().lower()
     start, body = _started(chunks)
     if start == b"<":
         raise DecodeError(f"the server answered with a page ({_said(kind)}), not with events")
     if start in (b"{", b"[") or (_is_json(kind) and start not in _FIELDS):
-        yield from events_of_whole(body)
+        yield from events_of_whole(body, is_rest=is_rest)
         return
     events = sse.iter_events(body)
     first = next(events, None)
@@ -70,16 +75,19 @@ def events_of(content_type: str | None, chunks: Iterable[bytes]) -> Iterator[Ser
         raise DecodeError(f"the server answered with text ({_said(kind)}), not with events")
 
 
-def events_of_whole(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
+def events_of_whole(chunks: Iterable[bytes], *, is_rest: bool = False) -> Iterator[ServerSentEvent]:
     """A whole answer in the words of a stream, from servers that do not stream when asked to.
 
-    Raises DecodeError for what is not JSON.
+    Raises DecodeError for what is not JSON; where is_rest is true, for a whole answer too: what it
+    repeats cannot be told.
     """
     try:
         body = json.loads(_bounded(chunks))
     except (ValueError, RecursionError) as exc:
         raise DecodeError("the server's answer is neither events nor JSON") from exc
     choices = body.get("choices") if isinstance(body, Mapping) else None
+    if isinstance(choices, list) and is_rest:
+        raise DecodeError("the server answered with a whole answer in place of the rest of one")
     if isinstance(choices, list):
         body = {**body, "choices": [_as_delta(choice) for choice in choices]}
     yield ServerSentEvent(json.dumps(body))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chatserver_sdk.raw import says_ours
+from chatserver_sdk.raw import is_able
 
 from .sse import ServerSentEvent
 
@@ -16,7 +16,7 @@ class Place:
         self.last_id = cursor or ""
         self._turn_id = headers.get("X-Turn-Id")
         # Before its first event a stream can be resumed where we know who numbers them.
-        numbered = self._turn_id is not None and says_ours(headers)
+        numbered = self._turn_id is not None and is_able(headers)
         self._start = f"{self._turn_id}:0" if numbered else None
         self.is_resumed = False
         self._seen = 0
@@ -45,4 +45,5 @@ class Place:
 
 def _seq(event_id: str, turn_id: str | None) -> int | None:
     turn, _, seq = event_id.rpartition(":")
-    return int(seq) if turn and turn == turn_id and seq.isdecimal() and len(seq) < 16 else None
+    is_number = seq.isascii() and seq.isdecimal() and len(seq) < 16
+    return int(seq) if turn and turn == turn_id and is_number else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import MISSING, field
 from typing import Any, ClassVar, TypeVar, cast
 
 from dataclasses_json import DataClassJsonMixin, config
@@ -29,14 +29,41 @@ def aliased(alias: str) -> Any:
     return field(default=None, metadata={"alias": alias})
 
 
-def omitted(default: Any = None, *, other_name: str | None = None, minor: bool = False) -> Any:
+def omitted(
+    default: Any = None,
+    *,
+    other_name: str | None = None,
+    minor: bool = False,
+    in_answers: bool = False,
+) -> Any:
     """A field that is left out of the JSON where it is None.
 
     other_name: what some servers call it; what came under that name is given back under it.
     minor: an answer is worth having without it; what cannot be read is kept in `extra` instead.
+    in_answers: the same in answers alone; a request with it is wrong.
     """
-    metadata = config(exclude=lambda value: value is None)
-    return field(default=default, metadata={**metadata, "other_name": other_name, "minor": minor})
+    metadata = {"other_name": other_name, "minor": minor}
+    if in_answers:
+        metadata["mended"] = None
+    excluded = config(exclude=lambda value: value is None)
+    return field(default=default, metadata={**excluded, **metadata})
+
+
+def lenient(default: Any = MISSING, *, factory: Any = MISSING, mended: Any = MISSING) -> Any:
+    """A field of answers whose text is worth having without it: what cannot be read is kept in
+    `extra`, and the default takes its place.
+
+    mended: what takes its place in an answer alone, of fields of which a request needs more.
+    """
+    metadata = {"minor": True} if mended is MISSING else {"mended": mended}
+    if factory is not MISSING:
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def counted() -> Any:
+    """A number that some servers write as text."""
+    return field(default=0, metadata={"counted": True})
 
 
 class Model(DataClassJsonMixin):

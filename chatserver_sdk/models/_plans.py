@@ -45,6 +45,7 @@ class _Field:
     exclude: Callable[[Any], bool] | None
     alias: str | None
     plain: tuple[type[Any], ...]
+    stand_in: Callable[[], Any]
 
 
 # Where values that a field does not take wait to be set aside; no JSON has such a key.
@@ -91,7 +92,7 @@ class Plan:
             for f in dataclasses.fields(cls)
             if f.metadata.get("other_name")
         ]
-        self.minor = {f.name for f in dataclasses.fields(cls) if f.metadata.get("minor")}
+        self.minor = {f.name for f in dataclasses.fields(cls) if _is_minor(f, owns)}
         self.finish: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
     def read(self, cls: type[M], values: dict[str, Any]) -> M:
@@ -146,8 +147,9 @@ class Plan:
             if isinstance(exc, DecodeError):
                 raise exc
             raise DecodeError(f"{cls.__name__}.{name}: {exc}") from exc
-        values.setdefault(_ODD, {})[name] = values.get(name)
-        values[name] = None
+        if values.get(name) is not None:
+            values.setdefault(_ODD, {})[name] = values[name]
+        values[name] = self.fields[name].stand_in()
         return True
 
     def set_aside(self, values: dict[str, Any]) -> None:
@@ -199,18 +201,27 @@ def owning_plan_of(cls: type[Any]) -> Plan:
 def _plan_field(f: dataclasses.Field[Any], hint: Any, owns: bool) -> _Field:
     options = f.metadata.get("dataclasses_json", {})
     # What a field may be worth without is kept as it came where it cannot be read.
-    read, write = _converters(hint, owns and not f.metadata.get("minor"))
+    is_minor = _is_minor(f, owns)
+    read, write = _converters(hint, owns and not is_minor)
+    is_loose = is_minor or f.metadata.get("counted")
+    make_default = _default_of(f)
     return _Field(
         name=f.name,
-        read=read,
+        read=_read_number if is_loose and hint is int else read,
         write=write,
-        make_default=_default_of(f),
+        make_default=make_default,
         nullable=_accepts_none(hint),
         exclude=options.get("exclude"),
         alias=f.metadata.get("alias"),
         # A field that may come by another name is always looked at.
         plain=() if "alias" in f.metadata else _plain_types(hint),
+        stand_in=make_default or (lambda: f.metadata.get("mended")),
     )
+
+
+def _is_minor(f: dataclasses.Field[Any], owns: bool) -> bool:
+    # What becomes a model without a copy is an answer.
+    return bool(f.metadata.get("minor")) or (owns and "mended" in f.metadata)
 
 
 def _plain_types(hint: Any) -> tuple[type[Any], ...]:
@@ -310,6 +321,14 @@ def _exactly(kind: type[Any]) -> Convert:
         raise TypeError(f"expected {JSON_NAMES[kind]}, got {kind_of(value)}")
 
     return read
+
+
+def _read_number(value: Any) -> int:
+    """An integer, also where it came as text."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:
+        return int(value)
+    number: int = _exactly(int)(value)
+    return number
 
 
 def _read_float(value: Any) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from ._base import MappingModel, Model, OpenEnum, omitted
+from ._base import MappingModel, Model, OpenEnum, counted, lenient, omitted
 from ._rules import Between, Known, Length, Open
 from .content import text_of
 from .tools import Tool, ToolCall, ToolCallDelta
@@ -32,11 +32,11 @@ class Message(Model):
     `reasoning` gets it back under that name. refusal: why the assistant does not answer.
     """
 
-    role: Annotated[MessageRole, Known()]
+    role: Annotated[MessageRole, Known()] = lenient(mended=MessageRole.ASSISTANT)
     content: Annotated[str, Length(0, 4_000_000)] | list[dict[str, Any]] | None = None
-    name: Annotated[str, Length(1, 256)] | None = omitted()
-    tool_calls: list[Annotated[ToolCall, Open()]] | None = omitted()
-    tool_call_id: Annotated[str, Length(1, 256)] | None = omitted()
+    name: Annotated[str, Length(1, 256)] | None = omitted(in_answers=True)
+    tool_calls: list[Annotated[ToolCall, Open()]] | None = omitted(in_answers=True)
+    tool_call_id: Annotated[str, Length(1, 256)] | None = omitted(in_answers=True)
     reasoning_content: str | None = omitted(other_name="reasoning", minor=True)
     refusal: str | None = omitted(minor=True)
 
@@ -96,9 +96,9 @@ class UsageInfo(MappingModel):
     prompt_tokens: read. completion_tokens: written. total_tokens: both.
     """
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: int = counted()
+    completion_tokens: int = counted()
+    total_tokens: int = counted()
 
 
 @dataclass
@@ -144,9 +144,9 @@ class ChatCompletionChoice(Model):
     cancelled, ...; None while unknown. logprobs: how likely its tokens were, if that was asked.
     """
 
-    index: int = 0
+    index: int = lenient(0)
     message: Message = field(default_factory=lambda: Message(MessageRole.ASSISTANT, ""))
-    finish_reason: str | None = None
+    finish_reason: str | None = lenient(None)
     logprobs: ChoiceLogprobs | None = omitted(minor=True)
 
 
@@ -160,13 +160,13 @@ class ChatCompletionResponse(Model):
     resumes the conversation.
     """
 
-    id: str = ""
-    object: str = "chat.completion"
-    created: int = 0
-    model: str = ""
+    id: str = lenient("")
+    object: str = lenient("chat.completion")
+    created: int = lenient(0)
+    model: str = lenient("")
     choices: list[ChatCompletionChoice] = field(default_factory=list)
-    usage: UsageInfo = field(default_factory=UsageInfo)
-    system_fingerprint: str | None = None
+    usage: UsageInfo = lenient(factory=UsageInfo)
+    system_fingerprint: str | None = lenient(None)
 
 
 @dataclass
@@ -192,9 +192,9 @@ class ChunkChoice(Model):
     how likely its tokens were.
     """
 
-    index: int = 0
-    delta: ChoiceDelta = field(default_factory=ChoiceDelta)
-    finish_reason: str | None = None
+    index: int = lenient(0)
+    delta: ChoiceDelta = lenient(factory=ChoiceDelta)
+    finish_reason: str | None = lenient(None)
     logprobs: ChoiceLogprobs | None = omitted(minor=True)
 
 
@@ -206,13 +206,13 @@ class ChatCompletionChunk(Model):
     choices: what is new. usage: in the last one, if at all.
     """
 
-    id: str = ""
-    object: str = "chat.completion.chunk"
-    created: int = 0
-    model: str = ""
+    id: str = lenient("")
+    object: str = lenient("chat.completion.chunk")
+    created: int = lenient(0)
+    model: str = lenient("")
     choices: list[ChunkChoice] = field(default_factory=list)
-    system_fingerprint: str | None = None
-    usage: UsageInfo | None = omitted()
+    system_fingerprint: str | None = lenient(None)
+    usage: UsageInfo | None = omitted(minor=True)
 
 
 @dataclass

@@ -16,7 +16,7 @@ PROMPT = "secret-prompt-0123456789"
 SAID = "secret-answer-0123456789"
 CHAT = "/v1/chat/completions"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-OURS = {"X-Chatserver": "0.1.0", "X-Turn-Id": "t"}
+OURS = {"X-Chatserver": "0.2.0", "X-Turn-Id": "t"}
 WHOLE = json_answer(200, completion(SAID, usage=USAGE))
 EVENTS = event_stream(delta(SAID), finished("length", usage=USAGE), DONE)
 ASKED = {

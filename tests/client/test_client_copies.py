@@ -6,6 +6,7 @@ import copy
 import gc
 import os
 import pickle
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from chatserver_sdk import (
     StreamFailedError,
     Timeout,
 )
+from chatserver_sdk._transport import sending
 from chatserver_sdk.testing import (
     DONE,
     Pause,
@@ -102,6 +104,36 @@ def test_a_forked_child_has_connections_of_its_own(
     assert list(stream) == ["lo"]
     connections = [request.connection for request in wire_server.requests]
     assert connections == [0, 0, 1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_is_at_work(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """Whatever lock it holds at that moment: nobody in the child would ever give it back."""
+    wire_server.answers(json_answer(200, MODELS, {"Set-Cookie": "a=b; Path=/"}))
+    client.list_models()
+    jar: Any = client.session.cookies
+    held, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with sending._lock, jar._cookies_lock:
+            held.set()
+            gate.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        client.with_options(timeout=10).list_models()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    gate.set()
+    holder.join()
+    assert status == 0
 
 
 def copies_of(client: ChatServerClient) -> list[ChatServerClient]:

@@ -170,14 +170,6 @@ def test_errors_of_odd_shapes(
     assert "boom" in str(caught.value) or "error" in shape
 
 
-def test_a_last_chunk_that_is_none(wire_server: WireServer, client: ChatServerClient) -> None:
-    """What cannot be read is not left out, also where it ends the answer."""
-    last = {"created": "abc", "choices": [{"delta": {"content": "!"}, "finish_reason": "stop"}]}
-    wire_server.answers(event_stream(delta("Hel"), event(last), DONE))
-    with pytest.raises(StreamInterruptedError, match="^the answer cannot be read"):
-        list(client.create_completion("m", "x", stream=True).chunks())
-
-
 def choice(index: Any, text: str, reason: str | None = None) -> bytes:
     """A piece of one of several choices."""
     return event(

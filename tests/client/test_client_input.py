@@ -213,3 +213,11 @@ def test_a_session_that_is_none() -> None:
     """What cannot send is refused by the constructor."""
     with pytest.raises(ConfigurationError, match="requests session"):
         ChatServerClient(session="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/a/%2e%2e/b", "/a/%2E/b", "/a/.%2e", "/../b"])
+def test_dots_in_a_path(wire_server: WireServer, client: ChatServerClient, path: str) -> None:
+    """Quoted or not: they would be sent as dots."""
+    with pytest.raises(BadRequestError, match="no '.' or '..' as a step"):
+        client.request("GET", path)
+    assert wire_server.requests == []

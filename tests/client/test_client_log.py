@@ -223,7 +223,7 @@ def test_a_stream_that_is_taken_up_again(
     wire_server: WireServer, eager: ChatServerClient, lines: list[logging.LogRecord]
 ) -> None:
     """One line at info; the events of both parts are counted at the end."""
-    headers = {"X-Chatserver": "0.1.0", "X-Turn-Id": "t"}
+    headers = {"X-Chatserver": "0.2.0", "X-Turn-Id": "t"}
     wire_server.answers(
         event_stream(delta("Hel", id="t:1"), framing="close_delimited", headers=headers),
         event_stream(delta(SAID, id="t:2"), finished(id="t:3"), DONE, headers=headers),

@@ -6,7 +6,7 @@ import pickle
 import socket
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -50,12 +50,28 @@ ANSWERS: dict[str, list[Step]] = {
 }
 
 
+def _formatted(shown: traceback.TracebackException | None) -> Iterator[str]:
+    """All of it but the frames of tests, which know the key."""
+    while shown is not None:
+        yield from shown.format_exception_only()
+        for frame in shown.stack:
+            if "/tests/" not in frame.filename:
+                yield f"{frame} {frame.locals}"
+        shown = shown.__cause__ or shown.__context__
+
+
 def assert_secret(key: str, failure: BaseException) -> None:
     """Neither the exception, nor what led to it, nor its pickle says the key."""
     shown = "".join(traceback.format_exception(failure))
     shown += f"{failure} {failure!r} {vars(failure)}"
     assert key not in shown
     assert key.encode() not in pickle.dumps(failure)
+
+
+def assert_secret_in_frames(key: str, failure: BaseException) -> None:
+    """Nor do our frames and those below: `pytest -l` and services for errors show what is there."""
+    frames = traceback.TracebackException.from_exception(failure, capture_locals=True)
+    assert key not in "".join(_formatted(frames))
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
@@ -72,6 +88,7 @@ def test_no_failure_shows_the_key(
     with pytest.raises(ChatServerError) as caught:
         call(client)
     assert_secret(api_key, caught.value)
+    assert_secret_in_frames(api_key, caught.value)
     for request in wire_server.requests:
         assert request.headers["Authorization"] == f"Bearer {api_key}"
         assert api_key not in request.path and api_key.encode() not in request.body
@@ -87,12 +104,14 @@ def test_no_transport_failure_shows_the_key(
         with pytest.raises(ChatServerError) as caught:
             call(client)
         assert_secret(api_key, caught.value)
+        assert_secret_in_frames(api_key, caught.value)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
         with ChatServerClient(api_key, url) as client, pytest.raises(ChatServerError) as caught:
             call(client)
         assert_secret(api_key, caught.value)
+        assert_secret_in_frames(api_key, caught.value)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\x00", "ä"])
@@ -115,3 +134,12 @@ def test_nothing_that_holds_the_key_shows_it(
         assert api_key not in f"{holder!r} {holder}"
         assert api_key not in repr(getattr(holder, "__dict__", {}))
     assert list(stream) == []
+
+
+def test_a_key_that_a_function_gives_wrong(wire_server: WireServer, api_key: str) -> None:
+    """It is refused, and is in no frame either."""
+    with ChatServerClient(lambda: f"{api_key}\n", wire_server.base_url) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            client.list_models()
+    assert_secret(api_key, caught.value)
+    assert_secret_in_frames(api_key, caught.value)

@@ -48,7 +48,7 @@ from chatserver_sdk.testing import (
 )
 
 HEADING = session_chat.Heading("t-1", "s-1", "m")
-HEADERS = {"X-Chatserver": "0.1.0", "X-Turn-Id": "t-1", "X-Session-Id": "s-1"}
+HEADERS = {"X-Chatserver": "0.3.0", "X-Turn-Id": "t-1", "X-Session-Id": "s-1"}
 STORED = ChatMessageRecord.from_dict(
     {
         "id": "m1",

@@ -25,7 +25,7 @@ from chatserver_sdk.models import (
 from chatserver_sdk.testing import Step, WireServer, json_answer
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-OURS = {"X-Chatserver": "0.1.0"}
+OURS = {"X-Chatserver": "0.2.0"}
 
 
 def session(number: int) -> dict[str, Any]:
@@ -318,11 +318,19 @@ def test_smaller_pages_than_were_asked_for(
 
 
 def test_a_short_page_of_our_server(wire_server: WireServer, client: ChatServerClient) -> None:
-    """It says the truth in `limit`: one request is enough, also of a version without cursors."""
+    """It says the truth: without a cursor there is no more, and one request is enough."""
     wire_server.answers(log_page(2, 1, limit=200, headers=OURS))
 
     assert ids(client.iter_audit_log()) == ["2", "1"]
     assert len(wire_server.requests) == 1
+
+
+def test_pages_of_our_first_server(wire_server: WireServer, client: ChatServerClient) -> None:
+    """It has no cursors: a page without one is not the last."""
+    first = {"X-Chatserver": "0.1.0"}
+    pages = [log_page(*numbers, limit=2, headers=first) for numbers in ((4, 3), (2, 1), ())]
+    wire_server.answers(*pages)
+    assert ids(client.iter_audit_log()) == ["4", "3", "2", "1"]
 
 
 @pytest.mark.parametrize("listing", [SESSIONS, AUDIT])

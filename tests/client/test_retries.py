@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
@@ -40,7 +41,7 @@ from chatserver_sdk.testing import (
 )
 
 AT_ONCE = RetryPolicy(max_retries=2, backoff=0)
-OURS = {"X-Chatserver": "0.1.0"}
+OURS = {"X-Chatserver": "0.2.0"}
 MODELS = {"data": [{"id": "m"}]}
 
 Call = Callable[[ChatServerClient], Any]
@@ -349,3 +350,33 @@ def test_plain_text_refusals_are_tried_again(
     """A proxy's page says as much with its status as a JSON body."""
     wire_server.answers(plain_answer(503, b"<html>Sorry</html>"), GOOD["post"])
     assert CALLS["post"](eager) == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("version", "sent"),
+    [("0.1.0", 1), ("0.1", 1), ("0", 1), ("", 1), ("dev", 1), ("0.2.0", 2), ("0.10", 2), ("1", 2)],
+)
+def test_versions_of_our_server(
+    wire_server: WireServer, eager: ChatServerClient, version: str, sent: int
+) -> None:
+    """The first one knew no keys: it is asked as any other server."""
+    headers = {"X-Chatserver": version, "Connection": "close"}
+    wire_server.answers(json_answer(200, MODELS, headers), LOST, GOOD["post"])
+    eager.list_models()
+    with suppress(APIConnectionError):
+        CALLS["post"](eager)
+    assert len(wire_server.requests) == 1 + sent
+
+
+def test_a_server_that_was_set_back(wire_server: WireServer, eager: ChatServerClient) -> None:
+    """The version of the last answer counts; an answer without one, a proxy's, says nothing."""
+    first = json_answer(200, MODELS, {**OURS, "Connection": "close"})
+    older = json_answer(200, MODELS, {"X-Chatserver": "0.1.0", "Connection": "close"})
+    wire_server.answers(first, json_answer(502, {}), GOOD["post"])
+    eager.list_models()
+    assert CALLS["post"](eager) == SAID["post"]
+    wire_server.answers(older, LOST)
+    eager.list_models()
+    with pytest.raises(APIConnectionError):
+        CALLS["post"](eager)
+    assert len(wire_server.requests) == 5

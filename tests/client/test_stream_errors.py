@@ -40,6 +40,13 @@ from chatserver_sdk.testing import (
 NO = {"message": "No", "type": "server_error"}
 LOC = {"loc": ["body", "model"], "msg": "No"}
 
+
+def failing(said: dict[str, Any], reason: str | None = "error") -> bytes:
+    """A chunk whose second choice failed, as gateways say it."""
+    choice = {"index": 0, "delta": {}, "finish_reason": reason, **said}
+    return event({"choices": [{"index": 1, "delta": {}}, choice]})
+
+
 ERRORS: list[tuple[bytes, type[APIStatusError], int]] = [
     (event({"error": {"message": "No", "type": "invalid_request_error"}}), BadRequestError, 400),
     (event({"error": NO}), InternalServerError, 500),
@@ -62,6 +69,14 @@ ERRORS: list[tuple[bytes, type[APIStatusError], int]] = [
         503,
     ),
     (event("No", name="error"), InternalServerError, 500),
+    (failing({"error": {"code": 502, "message": "No"}}), InternalServerError, 502),
+    (failing({"error": "No", "delta": {"content": "x"}}, "stop"), InternalServerError, 500),
+    (failing({"error": {"code": 429, "message": "No"}}, None), RateLimitError, 429),
+    (event({"type": "error", "message": "No"}), InternalServerError, 500),
+    (event({"errors": [{"message": "No", "code": 404}]}), NotFoundError, 404),
+    (event({"errors": ["No"]}), InternalServerError, 500),
+    (event({"message": "No"}), InternalServerError, 500),
+    (event({"message": "No", "type": "rate_limit_error"}), RateLimitError, 429),
     (b"event: error\r\ndata: No\r\n\r\n", InternalServerError, 500),
 ]
 
@@ -91,7 +106,9 @@ def test_an_error_inside_a_stream(
     assert isinstance(caught.value, kind)
     assert "No" in str(caught.value)
     assert caught.value.status_code == status
-    assert caught.value.partial == stream.text == "".join(before)
+    # What came with the error belongs to it.
+    assert caught.value.partial == stream.text
+    assert stream.text.removesuffix("x") == "".join(before)
     assert caught.value.metadata["system_fingerprint"] == "s1"
     with pytest.raises(kind):
         stream.response()
@@ -108,7 +125,7 @@ def test_the_request_id_of_an_error_inside_a_stream(
 
 @pytest.mark.parametrize(
     "broken",
-    [b"data: {\n\n", b"data: nothing\n\n", b"data:\n\n"],
+    [b"data: {\n\n", b"data: nothing\n\n", b'data: "\n\n'],
 )
 def test_an_event_that_cannot_be_read(
     wire_server: WireServer, client: ChatServerClient, broken: bytes
@@ -191,3 +208,45 @@ def test_an_error_with_status_200_where_a_stream_was_asked_for(
     wire_server.answers(json_answer(200, {"error": {"message": "slow down", "code": 429}}))
     with pytest.raises(RateLimitError, match="slow down"):
         list(client.create_completion("m", "Hello", stream=True))
+
+
+def test_a_choice_that_only_says_error(wire_server: WireServer, client: ChatServerClient) -> None:
+    """An answer that ended so is not whole, and a short one must not look it."""
+    choice = {"index": 0, "delta": {}, "finish_reason": "error"}
+    wire_server.answers(event_stream(delta("Hel"), event({"choices": [choice]}), DONE))
+    with pytest.raises(StreamFailedError, match="did not name") as caught:
+        list(client.create_completion("m", "Hello", stream=True))
+    assert caught.value.partial == "Hel"
+
+
+@pytest.mark.parametrize("heartbeat", [b"data:\n\n", b"data: \n\n", event("", name="ping")])
+@pytest.mark.parametrize("end", [DONE, b"data: [DONE] \n\n"])
+def test_signs_of_life_and_padded_ends(
+    wire_server: WireServer, client: ChatServerClient, heartbeat: bytes, end: bytes
+) -> None:
+    """An event without a word is none, and [DONE] is an end with a blank behind it too."""
+    wire_server.answers(event_stream(heartbeat, delta("Hel"), heartbeat, delta("lo"), end))
+    assert list(client.create_completion("m", "Hello", stream=True)) == ["Hel", "lo"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"detail": "No"}, "No"),
+        ({"error": {}}, "did not name"),
+        ({"error": None}, "did not name"),
+        ({"code": 503, "message": "No"}, "No"),
+        ({"errors": [{"message": "No"}]}, "No"),
+        (completion("x", choices=[{"index": 0, "error": {"message": "No"}}]), "No"),
+        (completion("x", choices=[None, {"index": 0, "finish_reason": "error"}]), "did not name"),
+    ],
+)
+def test_an_error_in_place_of_an_answer(
+    wire_server: WireServer, client: ChatServerClient, body: Any, said: str
+) -> None:
+    """A success that says error is one, with all that is known of how it came."""
+    wire_server.answers(json_answer(200, body, {"X-Request-Id": "r1"}))
+    with pytest.raises(APIStatusError, match=said) as caught:
+        client.create_completion("m", "Hello")
+    assert caught.value.request_id == "r1" and caught.value.response is not None
+    assert caught.value.response.json() == body

@@ -34,6 +34,7 @@ from chatserver_sdk.testing import (
     Step,
     UntilHangup,
     WireServer,
+    completion,
     delta,
     event,
     event_stream,
@@ -42,7 +43,7 @@ from chatserver_sdk.testing import (
 )
 
 TURN = "t-1"
-HEADERS = {"X-Chatserver": "0.1.0", "X-Turn-Id": TURN}
+HEADERS = {"X-Chatserver": "0.2.0", "X-Turn-Id": TURN}
 WORDS = ["One ", "two ", "three ", "four"]
 # Numbers rise and may skip what this dialect does not show.
 NUMBERED = [
@@ -162,6 +163,7 @@ def test_chunks_and_the_whole_response(wire_server: WireServer, eager: ChatServe
 
 OTHERS: dict[str, dict[str, str]] = {
     "no turn": {"X-Chatserver": "1"},
+    "our first version": {"X-Chatserver": "0.1.0", "X-Turn-Id": TURN},
     "nobody we know": {"X-Turn-Id": TURN},
     "another turn": {"X-Chatserver": "1", "X-Turn-Id": "t-2"},
 }
@@ -354,3 +356,26 @@ def test_what_ends_the_connection_is_the_cause(
     with pytest.raises(StreamInterruptedError) as caught:
         list(ask(client))
     assert isinstance(caught.value.__cause__, APIConnectionError)
+
+
+def test_a_whole_answer_is_not_the_rest_of_one(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """Nobody knows what it repeats: it is not appended."""
+    whole = json_answer(200, completion("abc"), HEADERS)
+    begun = event_stream(delta("a", id=f"{TURN}:1"), Cut(), headers=HEADERS)
+    wire_server.answers(begun, whole, whole)
+    stream = client.create_completion("m", "x", stream=True, max_retries=1)
+    assert next(stream) == "a"
+    with pytest.raises(StreamInterruptedError, match="in place of the rest") as caught:
+        next(stream)
+    assert caught.value.partial == "a"
+    with pytest.raises(StreamInterruptedError, match="in place of the rest"):
+        list(client.resume_stream(f"{TURN}:1"))
+
+
+def test_digits_of_other_scripts(wire_server: WireServer, client: ChatServerClient) -> None:
+    """No cursor has them: what could not be taken up again is no place."""
+    wire_server.answers(event_stream(delta("a", id=f"{TURN}:\u0661"), DONE, headers=HEADERS))
+    stream = client.create_completion("m", "x", stream=True)
+    assert list(stream) == ["a"] and stream.cursor is None
