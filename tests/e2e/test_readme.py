@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chatserver_process import BOUND, COMMAND, ChatserverProcess, clean_environment, dev_server
+from chatserver_sdk import __version__
 from markdown import Block, read_blocks
 from snippets import Snippet, complaint_about, run_snippet, snippets_of
 
@@ -162,6 +163,12 @@ def test_each_promise_has_its_test(promised: str) -> None:
     path, _, name = promised.partition("::")
     code = (README.parent / path).read_text("utf-8")
     assert f"def {name or 'test_'}" in code
+
+
+def test_the_latest_change_is_this_version() -> None:
+    """A version of which nobody is told what it brings is not given out."""
+    changes = README.read_text("utf-8").partition("### Changes")[2]
+    assert changes.lstrip().startswith(f"**{__version__}** ")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
