@@ -30,3 +30,7 @@ def loads(text: str | bytes) -> Any:
         # Whatever is odd, the standard library has the last word about it.
         pass
     return json.loads(text)
+
+
+# The compact text of a value. One encoder: json.dumps() would make a new one each time.
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

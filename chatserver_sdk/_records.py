@@ -77,20 +77,21 @@ class Records:
         session_id: str,
         file: str | os.PathLike[str] | IO[bytes],
         *,
-        user_id: str,
+        user_id: str | None = None,
         format: Literal["jsonl", "markdown"] = "jsonl",
         **options: Unpack[CallOptions],
     ) -> int:
         """Write a session's transcript to a file, given by its path or open for bytes; how many
         bytes there were. However long it is, little of it is in memory.
 
+        user_id: whose session it is; a user's own key need not say it.
         format: "jsonl" is the session on the first line and then a message a line; "markdown" is
         to be read. A file of that path is replaced once all has come, and else left as it was.
         NotFoundError also for another user's session.
         """
         name = path_segment(arguments.identifier(session_id, "session_id"), "session_id")
         query = {
-            "user_id": arguments.identifier(user_id, "user_id"),
+            "user_id": arguments.optional_identifier(user_id, "user_id"),
             "format": arguments.text(format, "format"),
         }
         if not hasattr(file, "write") and not isinstance(file, (str, os.PathLike)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from chatserver_sdk import models
+from chatserver_sdk import _json, models
 from chatserver_sdk.exceptions import DecodeError
 
 from . import errors, sse
@@ -34,7 +34,6 @@ _METADATA_HEADERS = {
     "request_id": "x-request-id",
 }
 
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 _BESIDE_TEXT = {"thought_delta", "tool_call", "tool_call_delta"}
 
@@ -186,10 +185,10 @@ def text_chunk(heading: Heading) -> Callable[[str], str]:
     """What gives the JSON of the chunk that says some text; most chunks do, so that all of it but
     the text is written once."""
     empty = _chunk(heading, {"delta": {"content": ""}, "finish_reason": None})
-    written = json.dumps(empty, ensure_ascii=False, separators=(",", ":"))
+    written = _json.compact(empty)
     # Quotes inside a name are escaped, so this stands for the field alone.
     start, field, end = written.rpartition('"content":')
-    return lambda text: f"{start}{field}{_quoted(text)}{end[2:]}"
+    return lambda text: f"{start}{field}{_json.compact(text)}{end[2:]}"
 
 
 def failure_detail(event: Any) -> errors.ErrorDetail:

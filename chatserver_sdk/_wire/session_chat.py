@@ -6,7 +6,6 @@ The last event of a turn is followed by interaction_end, which has the same id.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,7 +69,7 @@ class Heading:
 def encode_event(heading: Heading, event: Event) -> Iterator[bytes]:
     """The bytes that say an event: one server-sent event, two where it ends the turn."""
     for body in event_bodies(heading, event):
-        data = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        data = _json.compact(body)
         yield sse.encode_event(data, event=body["type"], id=f"{heading.turn_id}:{event.seq}")
 
 

@@ -168,7 +168,7 @@ class SessionService:
 def user_of(principal: Principal, user_id: str | None) -> str:
     """In whose name something is done. Raises InvalidRequest, Forbidden."""
     wanted = user_id
-    if wanted is None and principal.role == Role.USER:
+    if wanted is None and principal.role in (Role.USER, Role.EXPERT):
         wanted = principal.user_id
     if wanted is None:
         raise InvalidRequest("say whose it is: user_id", "missing_user", "user_id")

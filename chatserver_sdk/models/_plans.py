@@ -76,6 +76,7 @@ class Plan:
     def __init__(self, cls: type[Any], *, owns: bool) -> None:
         hints = get_type_hints(cls)
         self.fields = {f.name: _plan_field(f, hints[f.name], owns) for f in dataclasses.fields(cls)}
+        self.to_write = [(f.name, f.exclude, f.write) for f in self.fields.values()]
         self.plain = {f.name: f.plain for f in self.fields.values()}
         # Any other that is not there has its default as an attribute of the class.
         self.to_fill = [
@@ -165,10 +166,11 @@ class Plan:
     def write(self, model: Model) -> dict[str, Any]:
         values = model.__dict__
         written: dict[str, Any] = {}
-        for f in self.fields.values():
-            value = getattr(model, f.name)
-            if f.exclude is None or not f.exclude(value):
-                written[f.name] = None if value is None else f.write(value)
+        for name, exclude, write in self.to_write:
+            # A default that nobody has changed stays with the class.
+            value = values[name] if name in values else getattr(model, name)
+            if exclude is None or not exclude(value):
+                written[name] = None if value is None else write(value)
         extra = values.get("_extra", {})
         for name, other, _ in self.other_names:
             if other in extra and extra[other] == written.get(name):

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from chatserver_sdk._wire.errors import ErrorDetail, encode_error
 
 REF = "#/components/schemas/{model}"
+EVENT = "event_"
 ERROR = {"$ref": "#/components/schemas/Error"}
 _REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 _JSON = "application/json"
@@ -27,6 +28,7 @@ class Entry:
 
     answer: an example of the answer to a request that succeeds; a text is plain text.
     request: an example of the body. events: examples of a stream's events, each as it is sent.
+    event_schemas: of the objects in the events' data, by their types.
     refusals: further statuses, each with a sentence; the usual ones are there without that.
     parameters: examples by their names. files: examples of answers that are no JSON, by their
     types. The others are of plain routes only.
@@ -38,6 +40,7 @@ class Entry:
     status: int = 200
     request: Any = None
     events: Mapping[str, str] = field(default_factory=dict)
+    event_schemas: Mapping[str, Any] = field(default_factory=dict)
     refusals: Mapping[int, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Entry:
         if self.takes is not None:
             schema = _schema(self.takes, "validation", schemas)
             made["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
+        schemas.update({EVENT + name: schema for name, schema in self.event_schemas.items()})
         if self.gives is not None:
             schema = _schema(self.gives, "serialization", schemas)
             made["responses"][str(self.status)]["content"] = {_JSON: {"schema": schema}}
@@ -85,15 +89,29 @@ class Entry:
             whole["schema"] = whole["schema"] or {"type": "object"}
             whole["example"] = self.answer
         if self.events:
-            content[_EVENTS] = _events(self.events)
+            content[_EVENTS] = self._stream()
         for kind, text in self.files.items():
             content[kind] = {"schema": {"type": "string"}, "example": text}
+        if not success["content"]:
+            del success["content"]
         if self.request is not None:
-            operation["requestBody"]["content"][_JSON]["example"] = self.request
+            (body,) = operation["requestBody"]["content"].values()
+            body["example"] = self.request
         for parameter in operation.get("parameters", ()):
             if parameter["name"] in self.parameters:
                 parameter["example"] = self.parameters[parameter["name"]]
         self._refuse(operation)
+
+    def _stream(self) -> dict[str, Any]:
+        examples = {name: {"summary": name, "value": value} for name, value in self.events.items()}
+        if not self.event_schemas:
+            return {"schema": {"type": "string"}, "examples": examples}
+        refs = {name: REF.format(model=EVENT + name) for name in self.event_schemas}
+        schema = {
+            "oneOf": [{"$ref": ref} for ref in refs.values()],
+            "discriminator": {"propertyName": "type", "mapping": refs},
+        }
+        return {"schema": schema, "examples": examples}
 
     def _refuse(self, operation: dict[str, Any]) -> None:
         sentences = {**_usual(operation), **self.refusals}
@@ -131,11 +149,6 @@ def _usual(operation: Mapping[str, Any]) -> dict[int, str]:
     return found
 
 
-def _events(events: Mapping[str, str]) -> dict[str, Any]:
-    examples = {name: {"summary": name, "value": value} for name, value in events.items()}
-    return {"schema": {"type": "string"}, "examples": examples}
-
-
 def _schema(model: type[Any], mode: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     schema = TypeAdapter(model).json_schema(ref_template=REF, mode=mode)
     schemas.update(schema.pop("$defs", {}))
@@ -166,6 +179,7 @@ _WORDS: dict[int, tuple[str, str | None, str | None]] = {
     409: ("conflict_error", None, None),
     410: (_INVALID, "resume_window_passed", None),
     413: (_INVALID, "body_too_large", None),
+    415: (_INVALID, None, "file"),
     422: (_INVALID, "invalid_value", "page_size"),
     429: ("rate_limit_error", "rate_limited", None),
     431: (_INVALID, "head_too_large", None),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Send
@@ -89,13 +89,13 @@ def refusal(status: int, message: str, *, headers: dict[str, str] | None = None)
 
 def json_response(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer."""
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    content = to_json(body)
     return Response(content, status, headers, media_type="application/json")
 
 
 async def send_json(send: Send, status: int, body: Any, headers: dict[str, str]) -> None:
     """The same, sent at once: what a Response object adds costs as much as the answer."""
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    content = to_json(body)
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     raw += [_JSON, (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": status, "headers": raw})

@@ -13,8 +13,10 @@ from .completion_entries import ENTRIES as COMPLETIONS
 from .credential_entries import ENTRIES as CREDENTIALS
 from .entries import Entry
 from .route_entries import ENTRIES as ROUTES
+from .session_entries import ENTRIES as SESSIONS
+from .session_chat_entries import ENTRIES as SESSION_CHAT
 
-ENTRIES: tuple[Entry, ...] = (*COMPLETIONS, *ROUTES, *CREDENTIALS)
+ENTRIES: tuple[Entry, ...] = (*COMPLETIONS, *SESSIONS, *SESSION_CHAT, *ROUTES, *CREDENTIALS)
 
 _TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 _PROBLEM = {

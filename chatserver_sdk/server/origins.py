@@ -9,7 +9,14 @@ from starlette.types import ASGIApp
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-Id")
-_SHOWN = ("X-Request-Id", "X-Session-Id", "X-Turn-Id", "X-Chatserver", "Retry-After")
+_SHOWN = (
+    "X-Request-Id",
+    "X-Session-Id",
+    "X-Turn-Id",
+    "X-Chatserver",
+    "Retry-After",
+    "Content-Disposition",
+)
 
 
 def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

@@ -23,7 +23,7 @@ _MODEL = {
     "provider": "echo",
     "capabilities": ["streaming"],
 }
-_SUMMARY: dict[str, Any] = {
+SUMMARY: dict[str, Any] = {
     "id": SESSION,
     "user_id": "ada",
     "created_at": "2026-03-01T12:00:00Z",
@@ -40,7 +40,7 @@ _SUMMARY: dict[str, Any] = {
     "metadata": {},
     "archived": False,
 }
-_QUESTION = {
+QUESTION = {
     "id": "a6a0f341-5e88-4c58-9aa6-2df5be9186e9",
     "message_index": 0,
     "role": "user",
@@ -50,8 +50,8 @@ _QUESTION = {
     "tokens": 2,
     "updated_at": None,
 }
-_ANSWER = {
-    **_QUESTION,
+ANSWER = {
+    **QUESTION,
     "id": "1e3764f3-242e-4e0a-8f42-bee56cc433f3",
     "message_index": 1,
     "role": "assistant",
@@ -98,8 +98,8 @@ _NOBODYS = "`user_id` is missing, and the key is bound to no user."
 def _exported(format: str) -> str:
     """A session as the real writer exports it."""
     written = FORMATS[format]
-    records = (ChatMessageRecord.from_dict(message) for message in (_QUESTION, _ANSWER))
-    begun = written.begin(ChatSessionSummary.from_dict(_SUMMARY))
+    records = (ChatMessageRecord.from_dict(message) for message in (QUESTION, ANSWER))
+    begun = written.begin(ChatSessionSummary.from_dict(SUMMARY))
     return begun + "".join(map(written.message, records))
 
 
@@ -115,14 +115,14 @@ ENTRIES = (
     Entry(
         "get",
         _HISTORY,
-        {"sessions": [_SUMMARY], "total": 1, "page": 1, "page_size": 20, "has_more": False},
+        {"sessions": [SUMMARY], "total": 1, "page": 1, "page_size": 20, "has_more": False},
         refusals={400: f"The cursor is none of this list's, or {_NOBODYS}"},
         parameters={"user_id": "ada", "page": 1, "page_size": 20, "cursor": ""},
     ),
     Entry(
         "get",
         _HISTORY + "/{session_id}",
-        {"session": _SUMMARY, "messages": [_QUESTION, _ANSWER]},
+        {"session": SUMMARY, "messages": [QUESTION, ANSWER]},
         refusals={400: _NOBODYS, 404: "No such session, or another user's."},
         parameters={"session_id": SESSION, "user_id": "ada"},
     ),

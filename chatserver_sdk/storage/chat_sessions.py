@@ -23,7 +23,9 @@ def open_session(connection: Connection, new: ChatSession, key: Key | None = Non
     """Store a new session; 201 and what is known of it, the same again for the same key."""
     if key is None:
         return _open(connection, new)
-    return idempotency.answer_once(connection, key, new.created_at, lambda it: _open(it, new))
+    return idempotency.answer_once(
+        connection, key, new.created_at, lambda it: _open(it, new), session_id=new.id
+    )
 
 
 def _open(connection: Connection, new: ChatSession) -> Answer:

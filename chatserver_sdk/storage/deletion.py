@@ -84,6 +84,8 @@ def purge(connection: Connection, most: int) -> bool:
     some = select(messages.c.id).where(messages.c.session_id.in_(doomed)).limit(most)
     gone = connection.execute(delete(messages).where(messages.c.id.in_(some))).rowcount
     if gone < most and _purge_turns(connection, doomed) < _TURNS_A_STEP:
+        # Their answers tell of the sessions and files.
+        connection.execute(delete(idempotency_keys).where(idempotency_keys.c.turn_id.in_(doomed)))
         connection.execute(delete(files).where(files.c.session_id.in_(doomed)))
         connection.execute(delete(sessions).where(sessions.c.id.in_(doomed)))
         connection.execute(

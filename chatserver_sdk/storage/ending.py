@@ -40,7 +40,7 @@ _COUNTED = (
 _COUNT = Prepared(_COUNTED)
 _COUNT_ANSWER = Prepared(
     _COUNTED.values(
-        message_count=sessions.c.message_count + 1,
+        message_count=sessions.c.message_count + bindparam("said"),
         last_message_at=bindparam("new_time"),
     )
 )
@@ -101,6 +101,7 @@ def _count(end: TurnEnd) -> dict[str, Any]:
     return {
         "session_id": end.session_id,
         "new_time": end.now,
+        "said": 1,
         "more_in": end.usage.prompt_tokens,
         "more_out": end.usage.completion_tokens,
     }

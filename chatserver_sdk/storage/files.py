@@ -40,7 +40,11 @@ def insert_file(connection: Connection, new: NewFile, most: int, key: Key | None
     if key is None:
         return _insert(connection, new, most)
     return idempotency.answer_once(
-        connection, key, new.created_at, lambda it: _insert(it, new, most)
+        connection,
+        key,
+        new.created_at,
+        lambda it: _insert(it, new, most),
+        session_id=new.session_id,
     )
 
 

@@ -134,18 +134,23 @@ def take(
 
 
 def answer_once(
-    connection: Connection, key: Key, now: datetime, work: Callable[[Connection], Answer]
+    connection: Connection,
+    key: Key,
+    now: datetime,
+    work: Callable[[Connection], Answer],
+    *,
+    session_id: str | None = None,
 ) -> Answer:
     """The answer that the key stands for; where it is free, what the work gives now.
 
-    Raises Conflict for another body, and what the work refuses with: then the key stays free.
+    session_id: of the session that the answer tells of, and is deleted with. Raises Conflict for another body, and what the work refuses with: then the key stays free.
     """
     earlier = find(connection, key, now)
     if earlier is not None:
         check_same(earlier, key)
         return earlier.status or 200, earlier.answer or {}
     status, answer = work(connection)
-    take(connection, key, now, status=status, answer=answer)
+    take(connection, key, now, turn_id=session_id, status=status, answer=answer)
     return status, answer
 
 

@@ -7,7 +7,8 @@ has a dozen. What it does for values, rows and errors is done here as well.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Insert, Select, Table, Update, insert
@@ -29,9 +30,22 @@ class _Compiled(NamedTuple):
             own if name not in given else (process(given[name]) if process else given[name])
             for name, own, process in self.binds
         ]
+        return self._named(found)
+
+    def values_of_all(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The same for rows with all of the values: several times as fast."""
+        pick = itemgetter(*(name for name, _, _ in self.binds))
+        found = [list(pick(row)) for row in rows]
+        for place, (_, _, process) in enumerate(self.binds):
+            if process is not None:
+                for values in found:
+                    values[place] = process(values[place])
+        return [self._named(values) for values in found] if not self.is_positional else found
+
+    def _named(self, values: list[Any]) -> Any:
         if self.is_positional:
-            return found
-        return {name: value for (name, _, _), value in zip(self.binds, found)}
+            return values
+        return {name: value for (name, _, _), value in zip(self.binds, values)}
 
 
 class Prepared:
@@ -42,7 +56,7 @@ class Prepared:
     ) -> None:
         self._statement = statement
         self._columns = columns
-        self._compiled: dict[str, _Compiled] = {}
+        self._compiled: dict[tuple[str, tuple[str, ...]], _Compiled] = {}
 
     @classmethod
     def insert(cls, table: Table, *columns: str) -> Prepared:
@@ -76,12 +90,14 @@ class Prepared:
         finally:
             cursor.close()
 
-    def run_all(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Carry out a change for each of the rows."""
-        compiled = self._for(connection.dialect)
-        values = [compiled.values(row) for row in rows]
-        if values:
-            self._execute(connection, compiled, values, is_many=True).close()
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out a change for each of the rows, which have the same keys; what is inserted has
+        these columns, and the others are empty."""
+        if not rows:
+            return
+        compiled = self._for(connection.dialect, tuple(rows[0]))
+        values = compiled.values_of_all(rows)
+        self._execute(connection, compiled, values, is_many=True).close()
 
     def _execute(
         self, connection: Connection, compiled: _Compiled, values: Any, is_many: bool = False
@@ -109,16 +125,17 @@ class Prepared:
             ) from exc
         return cursor
 
-    def _for(self, dialect: Dialect) -> _Compiled:
-        found = self._compiled.get(dialect.name)
+    def _for(self, dialect: Dialect, columns: tuple[str, ...] = ()) -> _Compiled:
+        place = dialect.name, columns
+        found = self._compiled.get(place)
         if found is None:
-            found = self._compiled[dialect.name] = self._compile(dialect)
+            found = self._compiled[place] = self._compile(dialect, columns or self._columns)
         return found
 
-    def _compile(self, dialect: Dialect) -> _Compiled:
-        compiled: Any = self._statement.compile(
-            dialect=dialect, column_keys=None if self._columns is None else list(self._columns)
-        )
+    def _compile(self, dialect: Dialect, columns: Sequence[str] | None) -> _Compiled:
+        # Only an insertion has columns of its own.
+        keys = list(columns) if columns and isinstance(self._statement, Insert) else None
+        compiled: Any = self._statement.compile(dialect=dialect, column_keys=keys)
         names = list(compiled.positiontup if compiled.positional else compiled.binds)
         binds = [_bind(name, compiled.binds[name], dialect) for name in names]
         return _Compiled(str(compiled), binds, bool(compiled.positional), self._reader(dialect))

@@ -6,16 +6,28 @@ from datetime import datetime, timedelta
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from chatserver_sdk.models import PlatformStats, UsageInfo
 
+from .prepared import Prepared
 from .tables import day_of, organizations, usage_days, users
 
 _ACTIVE_WITHIN = timedelta(hours=24)
 _SUMS = (
     func.coalesce(func.sum(usage_days.c.requests), 0).label("requests"),
     func.coalesce(func.sum(usage_days.c.tokens_in + usage_days.c.tokens_out), 0).label("tokens"),
+)
+
+
+_ADDED = Prepared(
+    update(usage_days)
+    .where(usage_days.c.day == bindparam("more_day"))
+    .values(
+        requests=usage_days.c.requests + bindparam("more_requests"),
+        tokens_in=usage_days.c.tokens_in + bindparam("more_tokens_in"),
+        tokens_out=usage_days.c.tokens_out + bindparam("more_tokens_out"),
+    )
 )
 
 
@@ -42,16 +54,8 @@ class DayUsage:
 
 def add_usage(connection: Connection, usage: DayUsage) -> None:
     """Add to the figures of a day."""
-    added = connection.execute(
-        update(usage_days)
-        .where(usage_days.c.day == usage.day)
-        .values(
-            requests=usage_days.c.requests + usage.requests,
-            tokens_in=usage_days.c.tokens_in + usage.tokens_in,
-            tokens_out=usage_days.c.tokens_out + usage.tokens_out,
-        )
-    )
-    if added.rowcount == 0:
+    more = {f"more_{name}": value for name, value in vars(usage).items()}
+    if _ADDED.run(connection, more) == 0:
         connection.execute(insert(usage_days), vars(usage))
 
 

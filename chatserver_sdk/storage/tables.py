@@ -194,7 +194,8 @@ files = Table(
 )
 
 # What a request stands for that may be sent again: a turn (which may be deleted before its key),
-# or an answer with its status.
+# or an answer with its status. What tells of a session has that one's id in the place of a turn's,
+# and is deleted with it.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

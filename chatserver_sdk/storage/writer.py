@@ -7,7 +7,7 @@ statements: a verb of which much is asked has a form that does the work of many 
 from __future__ import annotations
 
 import asyncio
-import queue
+import math
 import threading
 import time
 from collections import defaultdict
@@ -60,8 +60,10 @@ class Writer:
     def __init__(self, engine: Engine, together: Mapping[Verb, Together] | None = None) -> None:
         self._engine = engine
         self._together = dict(together or {})
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._closing = threading.Lock()
+        self._jobs: list[_Job] = []
+        self._changed = threading.Condition()
+        # How many jobs are worth waking the writer for; while it works, none are.
+        self._worth: float = math.inf
         self._closed = False
         self._last_size = 0
         self.on_commit: Callable[[float, int], None] | None = None
@@ -81,21 +83,22 @@ class Writer:
         return future
 
     def _put(self, job: _Job) -> None:
-        with self._closing:
+        with self._changed:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
-            self._jobs.put(job)
+            self._jobs.append(job)
+            if len(self._jobs) >= self._worth:
+                self._changed.notify()
 
     def waiting(self) -> int:
         """How many jobs wait."""
-        return self._jobs.qsize()
+        return len(self._jobs)
 
     def close(self) -> None:
         """Finish what was submitted, then stop."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
@@ -110,28 +113,20 @@ class Writer:
 
     def _take(self) -> tuple[list[_Job], bool]:
         """Wait for a job; then everything else that waits already, or is about to."""
-        batch: list[_Job] = []
-        job = self._jobs.get()
-        give_up_at = time.monotonic() + _LINGER_SECONDS
-        while job is not None:
-            # A caller that has gone away before its work began does not want it any more.
-            if _is_wanted(job.future):
-                batch.append(job)
-            if len(batch) >= _LARGEST_BATCH:
-                break
-            try:
-                job = self._jobs.get(timeout=self._patience(batch, give_up_at))
-            except queue.Empty:
-                break
-        self._last_size = len(batch)
-        return batch, job is None
+        with self._changed:
+            self._wait(1, None)
+            # Those who were there last time have just been answered, and come back in one batch.
+            self._wait(self._last_size / 2, _LINGER_SECONDS)
+            self._worth = math.inf
+            taken, self._jobs = self._jobs[:_LARGEST_BATCH], self._jobs[_LARGEST_BATCH:]
+            is_last = self._closed and not self._jobs
+        self._last_size = len(taken)
+        # A caller that has gone away before its work began does not want it any more.
+        return [job for job in taken if _is_wanted(job.future)], is_last
 
-    def _patience(self, batch: list[_Job], give_up_at: float) -> float:
-        """Seconds to wait for one more job: none, unless most of those are missing who were there
-        last time. They have just been answered; a moment later they come in one batch."""
-        if 2 * len(batch) >= self._last_size:
-            return 0.0
-        return max(0.0, give_up_at - time.monotonic())
+    def _wait(self, count: float, seconds: float | None) -> None:
+        self._worth = count
+        self._changed.wait_for(lambda: len(self._jobs) >= count or self._closed, seconds)
 
     def _commit(self, batch: list[_Job]) -> None:
         """Run the jobs in one transaction; where one of them fails, each in one of its own."""

@@ -25,7 +25,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from chatserver_sdk.storage import audit, open_store, sessions
+from chatserver_sdk.storage import audit, chain, open_store, sessions
 from chatserver_sdk.storage.engines import reading_engine
 from chatserver_sdk.storage.location import url_of
 from chatserver_sdk.storage.tables import sessions as session_table
@@ -118,16 +118,20 @@ def _messages(count: int, many: int) -> Iterator[dict[str, Any]]:
 
 
 def _entries(count: int) -> Iterator[dict[str, Any]]:
+    last = chain.NOTHING
     for number in range(1, count + 1):
-        yield {
-            "seq": number,
-            "timestamp": _START + number * _SECOND,
-            "user_id": f"admin{number % 20}@example.com",
-            "action": ("admin.added", "admin.removed", "key.created")[number % 3],
-            "resource": "admin",
-            "resource_id": f"somebody{number % 1000}@example.com",
-            "metadata": "{}",
-        }
+        draft = chain.Draft(
+            number,
+            _START + number * _SECOND,
+            f"admin{number % 20}@example.com",
+            None,
+            ("admin.added", "admin.removed", "key.created")[number % 3],
+            "admin",
+            f"somebody{number % 1000}@example.com",
+            "{}",
+        )
+        last = chain.hash_of(last, draft)
+        yield {**vars(draft), "hash": last}
 
 
 def milliseconds(work: Callable[[], Any], times: int) -> dict[str, float]:

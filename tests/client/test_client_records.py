@@ -186,12 +186,20 @@ def test_a_folder_that_is_not_there(
         client.export_session("s/1", tmp_path / "no" / "x", user_id="u1")
 
 
+def test_an_export_of_ones_own(wire_server: WireServer, client: ChatServerClient) -> None:
+    """A user's own key says whose session it is."""
+    wire_server.answers(file_answer(*LINES))
+    client.export_session("s/1", io.BytesIO())
+    path = EXPORT.replace("user_id=u1&", "")
+    assert last_request(wire_server) == ("GET", f"{path}jsonl")
+
+
 @pytest.mark.parametrize(
     ("given", "param"),
     [
         ({"file": 5}, "file"),
         ({"session_id": ""}, "session_id"),
-        ({"user_id": None}, "user_id"),
+        ({"user_id": " "}, "user_id"),
         ({"format": ""}, "format"),
     ],
 )

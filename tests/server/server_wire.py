@@ -91,12 +91,19 @@ class Api:
 def statuses() -> list[tuple[str, re.Pattern[str], set[int]]]:
     """What the document says of each operation: its method, its path, what it may answer."""
     store = open_store(":memory:")
-    document = create_app(store).document()
+    app = create_app(store)
+    document = app.document()
     store.close()
+    # These may hold slashes; the document does not say so.
+    wide = {name for door in app.doors for name in re.findall(r"{(\w+):path}", door.path)}
+
+    def part(match: re.Match[str]) -> str:
+        return "[^?]+" if match[1] in wide else "[^?/]+"
+
     return [
         (
             method.upper(),
-            re.compile(re.sub(r"\\{\w+\\}", "[^?]+", re.escape(path))),
+            re.compile(re.sub(r"\\{(\w+)\\}", part, re.escape(path))),
             {int(status) for status in operation["responses"]},
         )
         for path, routes in document["paths"].items()

@@ -23,6 +23,7 @@ VALUES = {
     "cors_origins": ("https://a.example", "https://b.example", "https://c.example"),
     "trusted_proxies": ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
     "log_level": ("debug", "info", "error"),
+    "most_waiting": ("1", "2", "3"),
     "dev": ("true", "true", "true"),
     **dict.fromkeys(
         ("rate_limit_key", "rate_limit_user", "rate_limit_session"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter
 from server_wire import COMPLETIONS, PLATFORM, SESSIONS, Api, check_refusal, request
+from session_wire import V2
 
 from chatserver_sdk.server import Settings, create_app
 from chatserver_sdk.server.routes.access import doors_of
@@ -21,6 +22,7 @@ ADMINS = {"admin"}
 NONE_NEEDED = {"no key", "invalid", "expired", "revoked", *SIGNED_IN}
 # Whose keys are bound to the user that is knocked for.
 THE_USER = {"user", "expert"}
+ONE = f"{V2}/{{session_id}}"
 DELETION = ("DELETE", f"{PLATFORM}/users/{{user_id:path}}")
 
 # The whole of it: which callers get past the door of which route.
@@ -49,6 +51,15 @@ TABLE = {
     ("POST", f"{PLATFORM}/keys"): ADMINS,
     ("DELETE", f"{PLATFORM}/keys/{{key_id}}"): ADMINS,
     ("POST", "/api/v1/tickets"): SIGNED_IN,
+    **{(method, V2): SIGNED_IN for method in ("GET", "POST")},
+    **{(method, ONE): SIGNED_IN for method in ("GET", "PATCH", "DELETE")},
+    **{(method, f"{ONE}/chat"): SIGNED_IN for method in ("POST", "DELETE")},
+    ("GET", f"{ONE}/chat/events"): SIGNED_IN,
+    **{(method, f"{ONE}/files"): SIGNED_IN for method in ("GET", "POST")},
+    **{(method, f"{ONE}/files/{{file_id}}"): SIGNED_IN for method in ("GET", "DELETE")},
+    ("GET", f"{ONE}/files/{{file_id}}/content"): SIGNED_IN,
+    ("POST", "/chat"): NONE_NEEDED,
+    ("POST", "/chat/cancel"): NONE_NEEDED,
 }
 # Where the door itself lets more callers in: what is behind it looks at settings or at the path.
 WIDER: dict[tuple[str, str], set[str]] = {("GET", "/metrics"): NONE_NEEDED, DELETION: SIGNED_IN}
@@ -56,11 +67,15 @@ BODIES: dict[str, Any] = {
     COMPLETIONS: request("x", user="ada"),
     f"{PLATFORM}/admins": {"workos_id": "w", "email": "x@y.org"},
     f"{PLATFORM}/keys": {"name": "k", "role": "service"},
+    V2: {"model": "echo", "user_id": "ada"},
+    ONE: {"title": "t"},
+    f"{ONE}/chat": {"message": {"role": "user", "content": "x"}},
 }
 PARTS = {
     "model:path": "echo",
     "turn_id": "t",
     "session_id": "s",
+    "file_id": "f",
     "email:path": "n@y",
     "key_id": "k",
     "user_id:path": "ada",
@@ -140,7 +155,7 @@ def test_who_gets_in(
     answer = knock(api, method, path, made[caller])
 
     if caller in TABLE[method, path]:
-        assert answer.status_code in (200, 201, 404, 400, 409)
+        assert answer.status_code in (200, 201, 404, 400, 409, 410)
     elif caller in SIGNED_IN:
         code = "wrong_user" if (method, path) == DELETION else "admin_required"
         assert check_refusal(answer, 403)["code"] == code
@@ -158,7 +173,10 @@ def test_a_users_key_means_its_user(keys: tuple[Api, dict[str, str | None]], cal
     listed = theirs.get(SESSIONS).json()
     paged = theirs.get(SESSIONS, cursor="").json()
     detail = theirs.get(f"{SESSIONS}/{session}").json()
+    opened = theirs.call("POST", V2, json={"model": "echo"}).json()
+    chats = theirs.get(V2, limit=1).json()["sessions"]
     refused = [
+        theirs.get(V2, user_id="eve"),
         theirs.get(SESSIONS, user_id="eve"),
         theirs.get(f"{SESSIONS}/{session}", user_id="eve"),
         theirs.ask("x", user="eve"),
@@ -167,6 +185,7 @@ def test_a_users_key_means_its_user(keys: tuple[Api, dict[str, str | None]], cal
 
     assert listed["sessions"][0]["id"] == paged["sessions"][0]["id"] == session
     assert detail["session"]["user_id"] == "ada"
+    assert [chat["id"] for chat in chats] == [opened["id"]]
     assert {check_refusal(answer, 403)["code"] for answer in refused} == {"wrong_user"}
 
 

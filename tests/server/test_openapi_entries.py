@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from server_wire import COMPLETIONS, Api, check_documented, statuses
+from session_wire import V2, open_session, parse
 
+from chatserver_sdk._wire import session_chat
 from chatserver_sdk._wire.errors import parse_error
 from chatserver_sdk.models import (
     AdminListResponse,
@@ -19,11 +21,18 @@ from chatserver_sdk.models import (
     AuditHead,
     AuditLogResponse,
     AuditVerification,
+    CancelMessageResponse,
     ChatCompletionResponse,
+    ChatSession,
     ChatSessionDetailResponse,
     ChatSessionListResponse,
+    ChatSessionPage,
+    DeleteSessionResponse,
+    FileInfo,
+    FileList,
     ModelsResponse,
     PlatformStats,
+    SessionChatResponse,
     TicketResponse,
     UserDeletion,
 )
@@ -32,6 +41,8 @@ from chatserver_sdk.server import create_app
 from chatserver_sdk.server.docs_page import page
 from chatserver_sdk.server.openapi import ENTRIES
 from chatserver_sdk.storage import open_store
+
+ONE = f"{V2}/{{session_id}}"
 
 
 def read_document() -> Any:
@@ -54,7 +65,7 @@ RESPONSES = {
     for name, operation in OPERATIONS.items()
     for status, response in operation["responses"].items()
 }
-WITHOUT_KEY = {"/health", "/health/live", "/health/ready"}
+WITHOUT_KEY = {"/health", "/health/live", "/health/ready", "/chat", "/chat/cancel"}
 
 
 def test_every_route_has_an_entry() -> None:
@@ -76,7 +87,7 @@ def test_every_operation_says_what_it_is(name: str) -> None:
     needed = [each for each in operation.get("parameters", ()) if each["required"]]
     assert all("example" in each for each in needed)
     if "requestBody" in operation:
-        content = operation["requestBody"]["content"]["application/json"]
+        (content,) = operation["requestBody"]["content"].values()
         assert content["schema"] and content["example"]
 
 
@@ -86,8 +97,8 @@ def test_every_answer_is_shown(name: str) -> None:
     status, response = RESPONSES[name]
     assert response["description"].endswith(".")
     assert "X-Request-Id" in response["headers"]
-    assert response["content"]
-    for kind, content in response["content"].items():
+    assert ("content" in response) is (status != 204)
+    for kind, content in response.get("content", {}).items():
         assert content["schema"]
         if kind == "text/event-stream":
             assert all(example["value"] for example in content["examples"].values())
@@ -126,6 +137,16 @@ def test_one_shape_of_errors() -> None:
         ("POST /api/v1/platform/keys 201", ApiKeyCreated),
         ("DELETE /api/v1/platform/keys/{key_id} 200", ApiKeyInfo),
         ("POST /api/v1/tickets 201", TicketResponse),
+        (f"POST {V2} 201", ChatSession),
+        (f"GET {V2} 200", ChatSessionPage),
+        (f"GET {ONE} 200", ChatSession),
+        (f"PATCH {ONE} 200", ChatSession),
+        (f"DELETE {ONE} 200", DeleteSessionResponse),
+        (f"POST {ONE}/files 201", FileInfo),
+        (f"GET {ONE}/files 200", FileList),
+        (f"GET {ONE}/files/{{file_id}} 200", FileInfo),
+        (f"POST {ONE}/chat 200", SessionChatResponse),
+        (f"DELETE {ONE}/chat 200", CancelMessageResponse),
     ],
 )
 def test_examples_are_what_is_sent(name: str, model: Any) -> None:
@@ -136,11 +157,15 @@ def test_examples_are_what_is_sent(name: str, model: Any) -> None:
 
 def test_examples_of_requests_are_answered(api: Api) -> None:
     """What the document shows can be sent as it stands."""
+    session_id = open_session(api)
     for name, operation in OPERATIONS.items():
-        method, path = name.split()
-        if "requestBody" in operation:
-            example = operation["requestBody"]["content"]["application/json"]["example"]
-            assert api.call(method, path, json=example).status_code < 300
+        method, path = name.replace("{session_id}", session_id).split()
+        for kind, content in operation.get("requestBody", {"content": {}})["content"].items():
+            sent: dict[str, Any] = {"json": content["example"]}
+            if kind == "multipart/form-data":
+                fields = content["example"].items()
+                sent = {"files": {field: (f"{field}.txt", text) for field, text in fields}}
+            assert api.call(method, path, **sent).status_code < 300
     api.call("DELETE", "/api/v1/platform/admins/eve@example.com")
 
 
@@ -152,6 +177,29 @@ def test_every_kind_of_event_is_shown() -> None:
     assert all(f'"{word}"' in shown for word in words)
     assert shown.count("[DONE]") == len(TERMINAL) - 1 and '"error"' in shown and "\n: " not in shown
     assert '"interrupted"' in shown
+
+
+@pytest.mark.parametrize("name", [f"POST {ONE}/chat 200", f"GET {ONE}/chat/events 200"])
+def test_every_event_of_a_session(name: str) -> None:
+    """It has a schema, and an example that keeps to it, as it is sent and as an object."""
+    content = RESPONSES[name][1]["content"]["text/event-stream"]
+    mapping = content["schema"]["discriminator"]["mapping"]
+    assert content["examples"].keys() == mapping.keys() == session_chat.event_schemas().keys()
+    assert content["schema"]["oneOf"] == [{"$ref": reference} for reference in mapping.values()]
+    for kind, reference in mapping.items():
+        ((told, _, body),) = parse(content["examples"][kind]["value"].encode())
+        schema = DOCUMENT["components"]["schemas"][reference.rpartition("/")[2]]
+        assert told == kind and schema["examples"] == [body]
+        assert {*schema["required"]} <= body.keys() <= schema["properties"].keys()
+        assert all(allows(schema["properties"][key], value) for key, value in body.items())
+
+
+def allows(schema: Any, value: Any) -> bool:
+    """Whether a value is of the kind that a property has."""
+    kinds = {"string": str, "integer": int, "object": dict}
+    if "type" in schema:
+        return isinstance(value, kinds[schema["type"]])
+    return value in (schema.get("enum") or [schema["const"]])
 
 
 def test_a_status_that_is_not_documented() -> None:

@@ -292,8 +292,11 @@ def test_who_may_read(tmp_path: Path, window: float) -> None:
 
 
 def ask(api: Api, **fields: Any) -> str:
-    """The id of a turn that has ended."""
-    return api.ask("x", **fields).headers["X-Turn-Id"]
+    """The id of a turn that has ended and was read as a stream: of those without a history, whole
+    answers are not kept."""
+    with api.stream("x", **fields) as answer:
+        assert answer.content
+        return answer.headers["X-Turn-Id"]
 
 
 def _principal(db: str) -> str:
@@ -313,6 +316,12 @@ def test_an_answer_that_is_nobodys_is_not_kept() -> None:
         error = check_refusal(resume(api, ask(api)), 410)
 
     assert error["code"] == "resume_window_passed"
+
+
+def test_a_whole_answer_without_a_history(api: Api) -> None:
+    """It cannot be read again, within the window either; nobody but its asker knew its id."""
+    turn_id = api.ask("x").headers["X-Turn-Id"]
+    check_refusal(resume(api, turn_id), 404)
 
 
 @pytest.mark.parametrize("damage", ["state", "log", "rubbish"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -135,6 +136,24 @@ def test_a_session_is_deleted(api: Api) -> None:
     check_refusal(api.get(f"/atoms/chat/sessions/{session_id}", user_id=user), 404)
     check_refusal(api.get(f"/v1/chat/completions/{turn_id}/events"), 404)
     assert api.get("/atoms/chat/sessions", user_id=user).json()["total"] == 0
+
+
+def test_deleting_leaves_no_answers(tmp_path: Path) -> None:
+    """What idempotency keys stand for tells of sessions and files; it goes with them."""
+    db, headers = tmp_path / "store.db", {"Idempotency-Key": "k"}
+    with serving(db=str(db)) as api:
+        body = {"model": "echo", "user_id": "ada", "title": "mine"}
+        first = api.call("POST", V2, json=body, headers=headers).json()["id"]
+        form = {"file": ("mine.txt", b"x", "text/plain")}
+        api.call("POST", f"{V2}/{first}/files", files=form, headers=headers)
+        say(api, first, "mine", headers=headers)
+        assert api.call("DELETE", f"{V2}/{first}").status_code == 200
+        connection = sqlite3.connect(db, timeout=60)
+        kept = connection.execute("SELECT * FROM idempotency_keys").fetchall()
+        connection.close()
+        # The key is free again.
+        assert kept == []
+        assert api.call("POST", V2, json=body, headers=headers).json()["id"] != first
 
 
 def test_deleting_stops_what_runs() -> None:

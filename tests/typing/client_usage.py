@@ -182,6 +182,7 @@ def administration(client: ChatServerClient) -> None:
     assert_type(client.delete_user("u1").messages, int)
     assert_type(client.export_session("s1", "chat.md", user_id="u1", format="markdown"), int)
     assert_type(client.list_models().data, list[ModelInfo])
+    assert_type(client.export_session("s1", "chat.jsonl"), int)
     client.export_session("s1", "chat.md", user_id="u1", format="pdf")  # type: ignore[arg-type]
 
 

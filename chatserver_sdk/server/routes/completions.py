@@ -12,14 +12,16 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from chatserver_sdk import _json
 from chatserver_sdk._wire import openai, sse
 from chatserver_sdk._wire.errors import encode_error, stream_status
 from chatserver_sdk.engine import InvalidRequest, Turn
+from chatserver_sdk.engine.turn import CANCELLED, FAILED
 from chatserver_sdk.models import Message, MessageRole
 from chatserver_sdk.models._rules import Between
 from chatserver_sdk.models.completions import ChatCompletionRequest
 from chatserver_sdk.models.content import content_problem, speaks_otherwise
-from chatserver_sdk.models.events import TERMINAL, Event, TextDelta, TurnCancelled, TurnFailed
+from chatserver_sdk.models.events import Event, TextDelta, TurnFailed
 
 from ..bodies import idempotency_key, read_body
 from ..doorkeeper import ANYBODY
@@ -91,9 +93,8 @@ class Chunks:
     def _encode(self, event: Event, event_id: str) -> Iterable[bytes]:
         chunk = openai.chunk_body(self._heading, event)
         if chunk is not None:
-            data = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
-            yield sse.encode_event(data, id=event_id)
-        if isinstance(event, TERMINAL) and not isinstance(event, TurnFailed):
+            yield sse.encode_line(_json.compact(chunk), id=event_id)
+        if event.is_terminal and not isinstance(event, TurnFailed):
             yield sse.encode_event(openai.DONE, id=event_id)
 
     def ending(self, event: Event) -> Iterable[bytes]:
@@ -183,11 +184,10 @@ def headers_of(turn: Turn) -> dict[str, str]:
 
 
 def _whole(turn: Turn, end: Event) -> tuple[int, object]:
-    if isinstance(end, TurnFailed):
+    if turn.state == FAILED and isinstance(end, TurnFailed):
         detail = openai.failure_detail(end)
         return stream_status({"status": end.status}, detail), encode_error(detail)
-    cancelled = isinstance(end, TurnCancelled)
-    reason = "cancelled" if cancelled else getattr(end, "finish_reason", "stop")
+    reason = "cancelled" if turn.state == CANCELLED else getattr(end, "finish_reason", "stop")
     return 200, openai.completion_body(_heading(turn), turn.text, reason, turn.usage, turn.log)
 
 
