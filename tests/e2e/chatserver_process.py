@@ -35,12 +35,16 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
 class ChatserverProcess:
     """A running command. As a context manager it is gone when the block ends.
 
-    terminal: its output goes to a pseudo-terminal instead of a pipe. `output` is what it has
-    said so far, `errors` what it has said beside that.
+    terminal: its output goes to a pseudo-terminal instead of a pipe. folder: where it runs.
+    `output` is what it has said so far, `errors` what it has said beside that.
     """
 
     def __init__(
-        self, *arguments: str, environment: Mapping[str, str], terminal: bool = False
+        self,
+        *arguments: str,
+        environment: Mapping[str, str],
+        terminal: bool = False,
+        folder: Path | None = None,
     ) -> None:
         self._reading, writing = pty.openpty() if terminal else os.pipe()
         self._errors = tempfile.TemporaryFile()
@@ -49,6 +53,7 @@ class ChatserverProcess:
             self._process = subprocess.Popen(
                 [COMMAND, *arguments],
                 env=environment,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=self._errors,

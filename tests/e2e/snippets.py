@@ -51,11 +51,14 @@ def snippets_of(blocks: Sequence[Block]) -> list[Snippet]:
     ]
 
 
-def run_snippet(snippet: Snippet, url: str) -> Ran:
-    """Run it against the server at `url`; one that defines tests is run by pytest."""
+def run_snippet(snippet: Snippet, url: str, folder: Path | None = None) -> Ran:
+    """Run it against the server at `url`; one that defines tests is run by pytest.
+
+    folder: where it runs.
+    """
     code = snippet.code.replace(DOCUMENTED_URL, url)
     if "\ndef test_" not in code:
-        return run_python("-c", code, environment=environment_for(url))
+        return run_python("-c", code, environment=environment_for(url), folder=folder)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "test_snippet.py")
         path.write_text(code, "utf-8")
@@ -80,11 +83,12 @@ def environment_for(url: str) -> dict[str, str]:
     return {**kept, **_PYTEST, "CHATSERVER_BASE_URL": url}
 
 
-def run_python(*arguments: str, environment: Mapping[str, str]) -> Ran:
+def run_python(*arguments: str, environment: Mapping[str, str], folder: Path | None = None) -> Ran:
     """Run a fresh interpreter in which every warning is an error."""
     ran = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         env=environment,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=BOUND,

@@ -24,6 +24,12 @@ SAYS = {
         "could not be reached",
     ],
     "message_formats.py": ["a text: 'Hello!'", r"a content in parts: 'Hello,\nyou two!'"],
+    "operating/look_after.py": [
+        "ready: yes",
+        "audit log: as it was written",
+        "exported: # A trip to Ulm",
+        "figure: chatserver_turns_running 0.0",
+    ],
     "resume_session.py": ["fingerprint: ", "0      user: I am writing a play.", "3 assistant: "],
     "session_chat.py": [
         "file: notes.txt 10 bytes",
@@ -53,7 +59,8 @@ def server_url() -> Iterator[str]:
 
 def test_every_example_is_run() -> None:
     """No example is forgotten here."""
-    assert {path.name for path in EXAMPLES.rglob("*.py")} == set(SAYS)
+    found = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py")}
+    assert found == set(SAYS)
 
 
 @pytest.mark.parametrize("name", sorted(SAYS))
