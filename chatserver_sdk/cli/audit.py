@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from .stores import on_store, with_store
+
 if TYPE_CHECKING:
     from chatserver_sdk.storage import Store
-
-R = TypeVar("R")
-
-_db = click.option("--db", metavar="PATH|URL", help="The store. [default: as with serve]")
 
 
 @click.group()
@@ -23,7 +19,7 @@ def audit() -> None:
 
 
 @audit.command()
-@_db
+@on_store
 @click.option("--head", metavar="NUMBER:HASH", help="A head that was kept elsewhere.")
 def verify(db: str | None, head: str | None) -> None:
     """Find the first entry that is not as it was written; exit status 1 if there is one.
@@ -42,11 +38,11 @@ def verify(db: str | None, head: str | None) -> None:
             sys.exit(1)
         click.echo(f"{said.entries} entries are as they were written; head {said.head}")
 
-    _run(db, work)
+    with_store(db, work)
 
 
 @audit.command("head")
-@_db
+@on_store
 def show_head(db: str | None) -> None:
     """Show the last entry's number and hash, to be kept where nobody can change it."""
     from chatserver_sdk.engine import auditing
@@ -54,11 +50,11 @@ def show_head(db: str | None) -> None:
     async def work(store: Store) -> None:
         click.echo((await auditing.get_head(store)).head)
 
-    _run(db, work)
+    with_store(db, work)
 
 
 @audit.command()
-@_db
+@on_store
 @click.option("--before", required=True, metavar="TIME", help="ISO 8601; naive is UTC.")
 def trim(db: str | None, before: str) -> None:
     """Delete entries from before a time; a checkpoint says where the log begins from then on.
@@ -78,29 +74,4 @@ def trim(db: str | None, before: str) -> None:
     async def work(store: Store) -> None:
         click.echo(f"{await auditing.trim(store, moment)} entries trimmed")
 
-    _run(db, work)
-
-
-def _run(db: str | None, work: Callable[[Store], Awaitable[R]]) -> R:
-    """What the work gives, with an existing store. Raises ClickException."""
-    from chatserver_sdk.engine import EngineError
-    from chatserver_sdk.server import Settings
-    from chatserver_sdk.storage import StoreError, open_store
-    from chatserver_sdk.storage.location import file_of
-
-    async def run() -> R:
-        return await work(store)
-
-    try:
-        location = Settings(db=db).database
-        path = file_of(location) if "://" not in location or "sqlite" in location else None
-        # To open a store is to make it; of one that is not there nothing can be said.
-        if path is not None and not path.exists():
-            raise click.ClickException(f"there is no database {path}")
-        store = open_store(location)
-        try:
-            return asyncio.run(run())
-        finally:
-            store.close()
-    except (StoreError, EngineError) as exc:
-        raise click.ClickException(str(exc)) from exc
+    with_store(db, work)

@@ -10,6 +10,7 @@ import click
 from chatserver_sdk._version import __version__
 
 from .audit import audit
+from .stores import on_store
 
 # What a shell reports of a command that Ctrl-C has ended.
 _INTERRUPTED = 130
@@ -68,18 +69,13 @@ def demo() -> None:
         sys.exit(_INTERRUPTED)
 
 
-_db = click.option(
-    "--db", metavar="PATH|URL", help="The store. [default: a file in your data directory]"
-)
-
-
 @chatserver.group()
 def db() -> None:
     """Look after a store: bring it up to date, check its figures."""
 
 
 @db.command("upgrade")
-@_db
+@on_store
 def db_upgrade(db: str | None) -> None:
     """Bring a store up to date, while no server uses it.
 
@@ -92,7 +88,7 @@ def db_upgrade(db: str | None) -> None:
 
 
 @db.command("current")
-@_db
+@on_store
 def db_current(db: str | None) -> None:
     """Say which revision a store has, and whether it is the newest."""
     from .database import current
@@ -101,7 +97,7 @@ def db_current(db: str | None) -> None:
 
 
 @db.command("check")
-@_db
+@on_store
 @click.option("--repair", is_flag=True, help="Mend what differs, while no server uses the store.")
 def db_check(db: str | None, repair: bool) -> None:
     """Compare the figures that are kept with the rows that they come from.
@@ -120,7 +116,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@_db
+@on_store
 @click.option("--name", required=True, help="What the key is for.")
 @click.option(
     "--role",
@@ -141,7 +137,7 @@ def keys_create(db: str | None, **fields: str | None) -> None:
 
 
 @keys.command("list")
-@_db
+@on_store
 def keys_list(db: str | None) -> None:
     """List the API keys, the newest first; never a key itself."""
     from .keys import show
@@ -150,7 +146,7 @@ def keys_list(db: str | None) -> None:
 
 
 @keys.command("revoke")
-@_db
+@on_store
 @click.argument("key_id")
 def keys_revoke(db: str | None, key_id: str) -> None:
     """Revoke the API key with this id. A running server refuses it at once."""

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 
 import click
 
-from chatserver_sdk.server import Settings
 from chatserver_sdk.storage import StoreError, upkeep
 from chatserver_sdk.storage.check import MOST
+
+from .stores import location_of
 
 
 def upgrade(db: str | None) -> None:
     """Bring the store up to date and say what was done. Raises ClickException."""
     with _in_our_words():
-        done = upkeep.upgrade(_location(db))
+        done = upkeep.upgrade(location_of(db))
     if done.before == done.after:
         click.echo(f"the database is at revision {done.after} already")
         return
@@ -28,7 +29,7 @@ def upgrade(db: str | None) -> None:
 def current(db: str | None) -> None:
     """Say which revision the store has. Raises ClickException."""
     with _in_our_words():
-        revision, is_head = upkeep.current(_location(db))
+        revision, is_head = upkeep.current(location_of(db))
     click.echo(f"{revision or 'none'} ({'head' if is_head else 'not head'})")
 
 
@@ -38,7 +39,7 @@ def check(db: str | None, *, repair: bool) -> None:
     Raises ClickException.
     """
     with _in_our_words():
-        location = _location(db)
+        location = location_of(db)
         found = upkeep.repair(location) if repair else upkeep.find_differences(location)
     for difference in found:
         click.echo(str(difference))
@@ -50,10 +51,6 @@ def check(db: str | None, *, repair: bool) -> None:
         click.echo("mended")
     else:
         sys.exit(1)
-
-
-def _location(db: str | None) -> str:
-    return Settings(db=db).database
 
 
 @contextmanager

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
 
 import click
 
-from chatserver_sdk.engine import EngineError, KeyIssuer
+from chatserver_sdk.engine import KeyIssuer
 from chatserver_sdk.engine.keys import FIRST_ADMIN
 from chatserver_sdk.engine.platform import email_of
 from chatserver_sdk.models import ApiKeyInfo, ApiKeyRequest, Role
 from chatserver_sdk.models._values import parse_timestamp
-from chatserver_sdk.server import Settings
-from chatserver_sdk.storage import Store, StoreError, admins, open_store
-from chatserver_sdk.storage.location import file_of
+from chatserver_sdk.storage import Store, admins
 
-R = TypeVar("R")
+from .stores import with_store
 
 # What the audit log calls whoever may write the store's file.
 _OPERATOR = "chatserver keys"
@@ -50,7 +45,7 @@ def create(
         click.echo(f"key {made.id}: shown this once, only its hash is stored", err=True)
         return made.key
 
-    click.echo(_with_store(db, work, may_make=True))
+    click.echo(with_store(db, work, may_make=True))
 
 
 async def _administrator(store: Store, request: ApiKeyRequest) -> str | None:
@@ -82,7 +77,7 @@ def show(db: str | None) -> None:
 
     click.echo(_COLUMNS.format("id", "prefix", "role", "state", "last use", "whose", "name"))
     now = datetime.now(timezone.utc)
-    for key in _with_store(db, work):
+    for key in with_store(db, work):
         whose = key.user_id or key.email or key.workos_id or "-"
         last = "-" if key.last_used_at is None else f"{key.last_used_at:%Y-%m-%d}"
         state = _state(key, now)
@@ -104,7 +99,7 @@ def revoke(db: str | None, key_id: str) -> None:
     async def work(store: Store) -> ApiKeyInfo:
         return await KeyIssuer(store).revoke_key(key_id, _OPERATOR)
 
-    revoked = _with_store(db, work)
+    revoked = with_store(db, work)
     click.echo(f"revoked {revoked.prefix or revoked.id} ({revoked.name})")
 
 
@@ -119,20 +114,3 @@ def moment_of(text: str) -> datetime:
         raise click.UsageError(
             "--expires must be a span such as 90d, 12h or 30m, or a time in ISO 8601"
         ) from exc
-
-
-def _with_store(
-    db: str | None, work: Callable[[Store], Coroutine[Any, Any, R]], *, may_make: bool = False
-) -> R:
-    location = Settings(db=db).database
-    try:
-        file = file_of(location)
-        if not may_make and (file is None or not file.exists()):
-            raise click.ClickException(f"there is no store at {location}")
-        store = open_store(location)
-        try:
-            return asyncio.run(work(store))
-        finally:
-            store.close()
-    except (EngineError, StoreError) as exc:
-        raise click.ClickException(str(exc)) from exc

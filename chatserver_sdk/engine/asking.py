@@ -189,7 +189,7 @@ def _user_of(
     request: ChatCompletionRequest, principal: Principal, metadata: Mapping[str, Any]
 ) -> str | None:
     user_id = request.user or _text(metadata, "user_id")
-    if user_id is None and principal.role == Role.USER:
+    if user_id is None and principal.role in (Role.USER, Role.EXPERT):
         user_id = principal.user_id
     if user_id is not None and not principal.may_act_for(user_id):
         raise Forbidden("this API key may not act for another user", "wrong_user", "user")

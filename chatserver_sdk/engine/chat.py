@@ -234,7 +234,7 @@ class ChatService(Histories, Messages, Stopping):
             raise replay.not_found(turn_id)
         if turn.principal_id != principal.id:
             about = (turn.session_id, turn.user_id)
-            await self._note_reading(principal, *about, turn_id=turn.id)
+            await self.note_reading(principal, *about, turn_id=turn.id)
         return turn
 
     async def list_sessions(

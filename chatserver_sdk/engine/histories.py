@@ -47,7 +47,7 @@ class Histories(ABC):
         """A user's session with its transcript. Raises NotFound, also for somebody else's."""
         user_id = reader_of(principal, user_id)
         found = await self._store.read(sessions.get_session, session_id, user_id)
-        await self._note_reading(principal, session_id, user_id)
+        await self.note_reading(principal, session_id, user_id)
         return found
 
     async def export_session(
@@ -102,7 +102,7 @@ class Histories(ABC):
         await self._purge()
         return deleted
 
-    async def _note_reading(
+    async def note_reading(
         self, principal: Principal, session_id: str, user_id: str | None, **about: str
     ) -> None:
         """An administrator's look at somebody else's transcript is recorded before it is had."""

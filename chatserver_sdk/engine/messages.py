@@ -47,7 +47,7 @@ class Messages(ABC):
     async def cancel(self, turn: Turn) -> None: ...
 
     @abstractmethod
-    async def _note_reading(
+    async def note_reading(
         self, principal: Principal, session_id: str, user_id: str | None, **about: str
     ) -> None: ...
 
@@ -91,7 +91,7 @@ class Messages(ABC):
         if turn.session_id != session.id:
             raise replay.not_found(wanted)
         if turn.principal_id != principal.id:
-            await self._note_reading(principal, session.id, session.user_id, turn_id=turn.id)
+            await self.note_reading(principal, session.id, session.user_id, turn_id=turn.id)
         return turn
 
     async def cancel_message(

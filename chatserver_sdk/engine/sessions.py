@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from chatserver_sdk._ids import new_id
@@ -19,7 +20,7 @@ from chatserver_sdk.models import (
     Role,
     UpdateSessionRequest,
 )
-from chatserver_sdk.storage import Conflict, NotFound, Store, chat_sessions, files
+from chatserver_sdk.storage import NotFound, Store, audit, chat_sessions, files
 from chatserver_sdk.storage.idempotency import Answer, Key
 
 from . import clock
@@ -29,6 +30,8 @@ from .chat import ChatService
 from .cursors import decode_cursor, encode_cursor
 from .errors import Forbidden, InvalidRequest
 from .messages import own_session
+
+R = TypeVar("R")
 
 _LIST = "chat_sessions"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -114,7 +117,9 @@ class SessionService:
             changes["metadata"] = _checked(request.metadata)
         if request.status is not None:
             changes["status"] = request.status.value
-        return await self._store.write(chat_sessions.change, session.id, changes)
+        about = {"changed": sorted(changes.keys() - {"updated_at"})}
+        change = partial(chat_sessions.change, session_id=session.id, changes=changes)
+        return await self._act(principal, session, "session.updated", change, **about)
 
     async def delete_session(self, principal: Principal, session_id: str) -> None:
         """Forget a session and all that was said in it; a turn that runs is stopped before.
@@ -157,12 +162,44 @@ class SessionService:
     ) -> tuple[FileInfo, bytes]:
         """A file with its content. Raises NotFound."""
         session = await own_session(self._store, session_id, principal)
-        return await self._store.read(files.read_file, session.id, _file_id(file_id))
+        found = await self._store.read(files.read_file, session.id, _file_id(file_id))
+        about = (session.id, session.user_id)
+        await self._chat.note_reading(principal, *about, file_id=found[0].file_id)
+        return found
 
     async def delete_file(self, principal: Principal, session_id: str, file_id: str) -> None:
         """Forget a file. Raises NotFound."""
         session = await own_session(self._store, session_id, principal)
-        await self._store.write(files.delete_file, session.id, _file_id(file_id))
+        delete = partial(files.delete_file, session_id=session.id, file_id=_file_id(file_id))
+        await self._act(principal, session, "file.deleted", delete, file_id=file_id)
+
+    async def _act(
+        self,
+        principal: Principal,
+        session: ChatSession,
+        action: str,
+        verb: Callable[[Any], R],
+        **about: Any,
+    ) -> R:
+        """What a verb gives. An administrator's, in somebody else's session, is recorded with it."""
+        if principal.role != Role.ADMIN or principal.user_id == session.user_id:
+            return await self._store.write(verb)
+
+        def act(connection: Any) -> R:
+            done = verb(connection)
+            about_it = {"user_id": session.user_id, **about}
+            audit.record(
+                connection,
+                action,
+                by=principal.label,
+                now=clock.now(),
+                resource="session",
+                resource_id=session.id,
+                metadata=about_it,
+            )
+            return done
+
+        return await self._store.write(act)
 
 
 def user_of(principal: Principal, user_id: str | None) -> str:

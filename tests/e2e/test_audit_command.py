@@ -98,9 +98,9 @@ def test_beside_a_server_that_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("verify", "--db", "no.db"), "there is no database"),
-        (("head", "--db", "no.db"), "there is no database"),
-        (("head",), "there is no database"),
+        (("verify", "--db", "no.db"), "there is no store at"),
+        (("head", "--db", "no.db"), "there is no store at"),
+        (("head",), "there is no store at"),
         (("verify", "--db", "mysql://x"), "must be"),
         (("trim", "--db", "no.db", "--before", "soon"), "ISO 8601"),
         (("trim", "--db", "no.db"), "--before"),

@@ -126,3 +126,25 @@ def test_no_store(home: Path) -> None:
     for arguments in (["list"], ["revoke", "x"]):
         assert "there is no store" in run(home, *arguments, status=1, db="none.db").stderr
     assert not (home / "none.db").exists()
+
+
+@pytest.mark.parametrize("action", [["keys", "list"], ["audit", "head"], ["db", "current"]])
+def test_the_store_is_found_as_a_server_finds_it(tmp_path: Path, action: list[str]) -> None:
+    """A flag beats the environment, and that the file; none of them is passed over."""
+    run(tmp_path, "create", "--name", "root", "--role", "admin")
+    there, absent = str(tmp_path / "store.db"), str(tmp_path / "absent.db")
+    config = tmp_path / "chatserver.toml"
+    ways = [
+        ([], {"CHATSERVER_DB": there}, absent),
+        (["--db", there], {"CHATSERVER_DB": absent}, absent),
+        (["--config", str(config)], {}, there),
+        ([], {"CHATSERVER_CONFIG": str(config)}, there),
+    ]
+    for flags, variables, in_file in ways:
+        config.write_text(f'db = "{in_file}"\n')
+        environment = clean_environment(tmp_path, **variables)
+        command = [COMMAND, *action, *flags]
+        ran = subprocess.run(
+            command, capture_output=True, text=True, timeout=BOUND, env=environment
+        )
+        assert ran.returncode == 0 and ran.stdout, (flags, variables, ran.stderr)

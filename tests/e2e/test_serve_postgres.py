@@ -65,7 +65,7 @@ def test_a_conversation_over_restarts(postgres_url: str, tmp_path: Path) -> None
             client.create_completion("echo", "again", user="bob", session_id=bobs.id)
         assert process.end() == 0 and process.errors == ""
     assert said[0] == said[1] == "one \0 two" and said[2:] == ["three", "three"]
-    assert sorted(actions) == ["admin.added", "admin.added", "key.created"]
+    assert sorted(actions) == ["admin.added", "admin.added", "key.created", "session.read"]
 
 
 def test_the_first_key_is_kept_in_a_file(postgres_url: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from chatserver_sdk.storage import admins, audit, open_store
 from chatserver_sdk.testing import ScriptedAgent
 
 AUDIT = f"{PLATFORM}/audit"
+V2 = "/api/v2/sessions"
 KEY = "csk_always_the_same"
 NOW = datetime.now(timezone.utc)
 
@@ -160,6 +161,34 @@ def test_reading_and_exporting_leave_entries(served: Served) -> None:
         ("session.exported", session_id),
     ]
     assert "secret" not in json.dumps(log)
+
+
+def test_what_an_administrator_does_in_anothers_session(served: Served) -> None:
+    """Reading a file, deleting it and changing the session are recorded; the user's own acts, and
+    those of a service, are not."""
+    session = served.user.call("POST", V2, json={"model": "echo"}).json()
+    place = f"{V2}/{session['id']}"
+    form = {"file": ("a.txt", b"secret", "text/plain")}
+    kept, gone = (
+        served.user.call("POST", f"{place}/files", files=form).json()["file_id"] for _ in "ab"
+    )
+    before = served.admin.get(AUDIT, limit=1).json()["entries"][0]["id"]
+    for api in (served.user, served.service):
+        assert api.get(f"{place}/files/{kept}/content").content == b"secret"
+        assert api.call("PATCH", place, json={"title": "mine"}).ok
+
+    assert served.admin.get(f"{place}/files/{kept}/content").content == b"secret"
+    assert served.admin.call("DELETE", f"{place}/files/{gone}").status_code == 204
+    assert served.admin.call("DELETE", f"{place}/files/{gone}").status_code == 404
+    assert served.admin.call("PATCH", place, json={"title": "theirs"}).ok
+
+    log = served.admin.get(AUDIT, after=before).json()["entries"]
+    assert [(entry["action"], entry["resource_id"]) for entry in log] == [
+        ("session.read", session["id"]),
+        ("file.deleted", session["id"]),
+        ("session.updated", session["id"]),
+    ]
+    assert "secret" not in json.dumps(log) and "theirs" not in json.dumps(log)
 
 
 def export(api: Api, session_id: str, **params: Any) -> Any:
