@@ -58,6 +58,9 @@ class Open:
         arguments = {**schema["schema"], "extra_behavior": "allow"}
         # Without its name: under it there may be the same model with what is unknown left out.
         opened = {key: schema[key] for key in schema if key != "ref"} | {"schema": arguments}
+        # Into its __dict__ in one piece: set one by one, a key named `raw` or `__class__` would
+        # be no key but the attribute.
+        opened["slots"] = False
         convert = {"type": "no-info", "function": _set_aside}
         return {"type": "function-after", "function": convert, "schema": opened}
 

@@ -73,8 +73,9 @@ def response_for(exc: Exception) -> Response:
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
             if isinstance(exc, engine.RateLimited):
                 headers["Retry-After"] = str(exc.retry_after)
-            if kind is engine.ShuttingDown:
-                # Long enough for another server, or this one again, to be there.
+            if kind is engine.ShuttingDown or isinstance(exc, storage.StoreUnavailable):
+                # Long enough for another server, or this one again, to be there; and a lock that
+                # others hold is mostly gone by then.
                 headers["Retry-After"] = "2"
             return json_response(status, encode_error(detail), headers)
     return refusal(500, "the server failed; its log says why, under this request's id")

@@ -8,7 +8,9 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be opened, read or written at the moment."""
+    """The database cannot be opened, read or written at the moment. `code` is for programs."""
+
+    code = "store_unavailable"
 
 
 class Unstorable(StoreError):

@@ -26,6 +26,8 @@ R = TypeVar("R")
 
 _LARGEST_BATCH = 512
 _LINGER_SECONDS = 0.001
+# PostgreSQL's word for a lock that did not come in time.
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 Verb = Callable[..., Any]
@@ -163,7 +165,7 @@ class Writer:
             # A commit that failed is no job's, and may not be tried again: where the connection
             # broke, nobody knows whether it was carried out.
             is_a_jobs = has_begun and len(outcomes) < len(batch)
-            return _Failure(exc, is_a_jobs and not getattr(exc, "connection_invalidated", False))
+            return _Failure(exc, is_a_jobs and not _is_everybodys(exc))
         _tell(outcomes)
         return None
 
@@ -198,6 +200,13 @@ def _attempt(job: _Job, connection: Connection) -> _Outcome:
     except Refused as refusal:
         # Nothing was written, so the rest of the batch can stand.
         return _Outcome(job.future, None, refusal)
+
+
+def _is_everybodys(exc: Exception) -> bool:
+    """Whether any other job would fare the same: the connection broke, or others hold a table."""
+    if getattr(exc, "connection_invalidated", False):
+        return True
+    return getattr(getattr(exc, "orig", None), "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def _is_wanted(future: Future[Any] | asyncio.Future[Any]) -> bool:

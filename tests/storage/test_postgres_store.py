@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
 
+import psycopg
 import pytest
 from postgres_server import Databases
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from store_records import Db, planned
 from test_lock import HOLDER
 
@@ -141,6 +143,42 @@ def test_only_utf8(postgres: Databases, empty_postgres_url: str) -> None:
     db.close()
     with pytest.raises(StoreUnavailable, match="SQL_ASCII.*ENCODING 'UTF8'"):
         Db.open(empty_postgres_url)
+
+
+def test_a_locked_table_is_waited_for_once(postgres_url: str) -> None:
+    """While others hold a table, all that wait fail together, not one after the other."""
+    db = Db.open(postgres_url)
+    tries: list[int] = []
+    batch_is_held, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: Connection) -> None:
+        batch_is_held.set()
+        go_on.wait()
+
+    def work(connection: Connection, number: int) -> None:
+        tries.append(number)
+        connection.execute(text("SET LOCAL lock_timeout = 100"))
+        connection.execute(text("UPDATE sessions SET title = 'x'"))
+
+    async def all_at_once() -> list[BaseException]:
+        holding = asyncio.ensure_future(db.store.write(hold))
+        await asyncio.to_thread(batch_is_held.wait)
+        writing = [asyncio.ensure_future(db.store.write(work, number)) for number in range(5)]
+        # The writer takes what waits when it has done what it holds.
+        await asyncio.sleep(0)
+        go_on.set()
+        await holding
+        return [one for one in await asyncio.gather(*writing, return_exceptions=True) if one]
+
+    with psycopg.connect(postgres_url) as other:
+        other.execute("LOCK TABLE sessions IN EXCLUSIVE MODE")
+        failures = asyncio.run(all_at_once())
+    assert [str(one) for one in failures] == [
+        "the database failed: canceling statement due to lock timeout"
+    ] * 5
+    assert tries == [0]
+    db.converse(planned("afterwards"))
+    db.close()
 
 
 def test_a_password_is_shown_nowhere(postgres_url: str) -> None:

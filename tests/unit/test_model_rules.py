@@ -76,7 +76,11 @@ def test_what_is_refused_is_named(raw: dict[str, Any], refused: str) -> None:
     }
 
 
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}", "z": [1]}}
+CALL = {
+    "id": "c",
+    "type": "function",
+    "function": {"name": "f", "arguments": "{}", "z": [1], "__dict__": []},
+}
 OPEN: dict[str, Any] = {
     "role": "assistant",
     "content": None,
@@ -85,6 +89,11 @@ OPEN: dict[str, Any] = {
     "_extra": 1,
     "_plan": 2,
     "to_dict": 3,
+    "extra": {"x": 1},
+    "raw": False,
+    "__dict__": {"role": "system"},
+    "__class__": "Message",
+    "__weakref__": None,
     "not a name": {"deep": [None]},
     "": 5,
 }
@@ -93,7 +102,7 @@ OPEN: dict[str, Any] = {
 def test_unknown_keys_pass_the_door() -> None:
     """Those of messages, calls, functions and tools, whatever they are called; they shadow
     nothing."""
-    tool = {"type": "function", "function": {"name": "f", "new": 1}, "cache": {"a": 1}}
+    tool = {"type": "function", "function": {"name": "f", "new": 1, "raw": 2}, "cache": {"a": 1}}
     request = REQUESTS.validate_json(json.dumps({**GOOD, "messages": [OPEN], "tools": [tool]}))
 
     (message,) = request.messages
