@@ -18,7 +18,7 @@ from .retries import Ending
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from chatserver_sdk.models import Model
+    pass
 
 _KEYED = frozenset({"POST", "PATCH"})
 _WITH_BODY = _KEYED | {"PUT"}

@@ -13,38 +13,32 @@ from chatserver_sdk._ids import new_id
 from chatserver_sdk.agents import Question
 from chatserver_sdk.models import (
     ChatCompletionRequest,
-    ChatMessageRecord,
-    ChatSessionListResponse,
     Message,
     Principal,
 )
 from chatserver_sdk.models.events import (
-    Event,
-    MessageStored,
-    TurnCancelled,
     TurnCompleted,
-    TurnFailed,
     TurnStarted,
-    Usage,
 )
-from chatserver_sdk.storage import NotFound, Store, StoreUnavailable, idempotency, sessions, turns
+from chatserver_sdk.storage import NotFound, Store, idempotency, sessions, turns
 from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken, Taken, check_same
 
-from . import clock, lists, replay
-from .asking import CANCEL, CONTINUE, Asked, again, check_lengths, plan, reader_of, resolve
+from . import clock, replay
+from .asking import CANCEL, CONTINUE, Asked, again, check_lengths, plan, resolve
 from .catalogue import Catalogue
-from .errors import Gone, ShuttingDown, Unavailable
+from .errors import Gone, Unavailable
 from .histories import Histories
 from .idempotency import IdempotencyKeys, in_progress
 from .messages import Messages
-from .outcome import Outcome, answer_of, count, end_of
+from .outcome import Outcome, answer_of, count
 from .running import Running
+from .settling import Settling, report
 from .shelf import Shelf
 from .speaking import run_agent
 from .stopping import Stopping, shutting_down
 from .tally import Tally
 from .transcript import choose_new
-from .turn import CANCELLED, FAILED, RUNNING, Turn
+from .turn import Turn
 
 if TYPE_CHECKING:
     from .limits import RateLimits
@@ -61,7 +55,7 @@ _PATIENCE = 5.0
 _CANCEL_PATIENCE = 0.75
 
 
-class ChatService(Histories, Messages, Stopping):
+class ChatService(Histories, Messages, Stopping, Settling):
     """Sessions and turns over one store. `close` it inside the loop it was used in.
 
     resume_window: as of Settings. context_size: how many messages agents see. patience: seconds
@@ -237,27 +231,6 @@ class ChatService(Histories, Messages, Stopping):
             await self.note_reading(principal, *about, turn_id=turn.id)
         return turn
 
-    async def list_sessions(
-        self, principal: Principal, user_id: str | None, *, page: int, page_size: int
-    ) -> ChatSessionListResponse:
-        """A page of a user's sessions, the latest first."""
-        user_id = reader_of(principal, user_id)
-        found, total = await self._store.read(
-            sessions.list_sessions, user_id, page=page, page_size=page_size
-        )
-        return ChatSessionListResponse(found, total, page, page_size, page * page_size < total)
-
-    async def list_sessions_from(
-        self, principal: Principal, user_id: str | None, *, cursor: str, page_size: int
-    ) -> ChatSessionListResponse:
-        """A user's sessions behind a cursor (empty: all), the one that was opened last first.
-
-        Whatever happens meanwhile, following next_cursor gives each session once. Raises
-        InvalidRequest for what is no cursor of this list.
-        """
-        user_id = reader_of(principal, user_id)
-        return await lists.sessions_from(self._store, user_id, cursor, page_size)
-
     @property
     def running_turns(self) -> int:
         """How many turns run now."""
@@ -297,7 +270,7 @@ class ChatService(Histories, Messages, Stopping):
         try:
             await self._store_late()
         except Exception as exc:
-            _report(exc, f"{len(self._unstored)} turns could not be stored as ended")
+            report(exc, f"{len(self._unstored)} turns could not be stored as ended")
 
     async def _wait_for_ends(self) -> None:
         if self._tasks:
@@ -396,53 +369,3 @@ class ChatService(Histories, Messages, Stopping):
 
     async def _sweep(self) -> None:
         await self._store.write(idempotency.delete_expired, clock.now(), _KEYS_A_SWEEP)
-
-    async def _settle(self, turn: Turn, outcome: Outcome, answer: ChatMessageRecord | None) -> None:
-        """Store the answer, then say that it is whole."""
-        closing: list[Event] = [Usage(outcome.cost), outcome.event]
-        if answer is not None:
-            closing.insert(0, MessageStored(answer))
-        turn.number(closing)
-        if not turn.is_stored:
-            self._tally.add(clock.now(), outcome.cost)
-            turn.publish(closing)
-            return
-        try:
-            end = end_of(turn, outcome, answer, [*turn.log, *closing])
-            await self._store.write(turns.finish, end)
-        except Exception as exc:
-            # Whatever was in the way: readers wait for an end, and so does the session.
-            closing = [await self._give_up(turn, exc)]
-            turn.number(closing)
-        # As they were stored, with the same numbers and times.
-        turn.publish(closing)
-
-    async def _give_up(self, turn: Turn, reason: Exception) -> Event:
-        sentence = f"the answer of turn {turn.id} could not be stored"
-        failed = TurnFailed("the answer could not be stored", "store_unavailable", 503)
-        end = end_of(turn, Outcome(failed, FAILED))
-        try:
-            await self._store.write(turns.finish, end)
-        except Exception:
-            sentence += ", and neither could its end"
-            # Its session would be busy for ever.
-            self._unstored[turn.id] = end
-        _report(reason, sentence)
-        return failed
-
-    async def _store_late(self) -> None:
-        """Store the ends that could not be stored before. Raises what the store raises."""
-        if not (ends := list(self._unstored.values())):
-            return
-        await self._store.write(turns.finish_late, ends)
-        for end in ends:
-            # Somebody else who asks at the same moment may have been faster.
-            self._unstored.pop(end.turn_id, None)
-
-
-def _report(exc: Exception, sentence: str) -> None:
-    """For the operator: what a database says of itself is enough, all else has a traceback."""
-    if isinstance(exc, StoreUnavailable):
-        _log.error("%s: %s", sentence, exc)
-    else:
-        _log.error(sentence, exc_info=exc)

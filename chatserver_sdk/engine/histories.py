@@ -14,6 +14,7 @@ from typing import Any
 
 from chatserver_sdk.models import (
     ChatSessionDetailResponse,
+    ChatSessionListResponse,
     ChatSessionSummary,
     Principal,
     Role,
@@ -21,7 +22,7 @@ from chatserver_sdk.models import (
 )
 from chatserver_sdk.storage import NotFound, Store, audit, deletion, sessions
 
-from . import clock
+from . import clock, lists
 from .asking import reader_of
 from .errors import Forbidden, InvalidRequest
 from .exports import FORMATS, Export, Format
@@ -40,6 +41,27 @@ class Histories(ABC):
     @abstractmethod
     async def _end_turns(self, wanted: Callable[[Turn], bool]) -> None:
         """Stop these turns and forget them, and wait for their ends."""
+
+    async def list_sessions(
+        self, principal: Principal, user_id: str | None, *, page: int, page_size: int
+    ) -> ChatSessionListResponse:
+        """A page of a user's sessions, the latest first."""
+        user_id = reader_of(principal, user_id)
+        found, total = await self._store.read(
+            sessions.list_sessions, user_id, page=page, page_size=page_size
+        )
+        return ChatSessionListResponse(found, total, page, page_size, page * page_size < total)
+
+    async def list_sessions_from(
+        self, principal: Principal, user_id: str | None, *, cursor: str, page_size: int
+    ) -> ChatSessionListResponse:
+        """A user's sessions behind a cursor (empty: all), the one that was opened last first.
+
+        Whatever happens meanwhile, following next_cursor gives each session once. Raises
+        InvalidRequest for what is no cursor of this list.
+        """
+        user_id = reader_of(principal, user_id)
+        return await lists.sessions_from(self._store, user_id, cursor, page_size)
 
     async def get_session(
         self, principal: Principal, session_id: str, user_id: str | None

@@ -54,25 +54,7 @@ class Services:
         ring = KeyRing(store, dev=settings.dev)
         limits = _limits(settings)
         metrics = Metrics()
-        chat = ChatService(
-            store,
-            catalogue,
-            tally,
-            resume_window=settings.resume_window,
-            limits=limits,
-            max_running=settings.max_running_turns,
-            longest_message=settings.max_message_chars,
-            on_end=metrics.count_turn,
-            on_disconnect=settings.on_disconnect,
-            disconnect_grace=settings.disconnect_grace,
-            most_waiting=settings.most_waiting,
-        )
-        metrics.watch_store(store)
-        metrics.watch_turns(
-            {model.id for model in catalogue.list_models()},
-            lambda: chat.running_turns,
-            lambda: chat.readers,
-        )
+        chat = _chat(store, catalogue, tally, limits, metrics, settings)
         return cls(
             settings,
             store,
@@ -92,6 +74,34 @@ class Services:
     async def close(self) -> None:
         """Store what waits to be stored; then nothing is asked any more."""
         await self.door.close()
+
+
+def _chat(
+    store: Store,
+    catalogue: Catalogue,
+    tally: Tally,
+    limits: RateLimits | None,
+    metrics: Metrics,
+    settings: Settings,
+) -> ChatService:
+    """The service whose figures the metrics show."""
+    chat = ChatService(
+        store,
+        catalogue,
+        tally,
+        resume_window=settings.resume_window,
+        limits=limits,
+        max_running=settings.max_running_turns,
+        longest_message=settings.max_message_chars,
+        on_end=metrics.count_turn,
+        on_disconnect=settings.on_disconnect,
+        disconnect_grace=settings.disconnect_grace,
+        most_waiting=settings.most_waiting,
+    )
+    metrics.watch_store(store)
+    models = {model.id for model in catalogue.list_models()}
+    metrics.watch_turns(models, lambda: chat.running_turns, lambda: chat.readers)
+    return chat
 
 
 # What only some servers need is imported for them only: both take 40 ms and more.

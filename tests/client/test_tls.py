@@ -20,7 +20,7 @@ from chatserver_sdk import (
     StreamConsumedError,
     Timeout,
 )
-from chatserver_sdk.testing import DONE, WireServer, delta
+from chatserver_sdk.testing import DONE, delta
 
 HERE = Path(__file__).parent / "certificates"
 CA = str(HERE / "ca.pem")

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
-import pytest
 import yaml
 from postgres_server import Databases, postgres as postgres
 

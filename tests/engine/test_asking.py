@@ -165,7 +165,7 @@ EXPERT = Principal("p-expert", Role.EXPERT, user_id="eve")
         (ADA, "ada", "bob", "ada"),
         (NOBODY, None, None, None),
         (NOBODY, "ada", None, Forbidden),
-        (EXPERT, None, None, None),
+        (EXPERT, None, None, "eve"),
         (EXPERT, "eve", None, "eve"),
         (EXPERT, "ada", None, Forbidden),
     ],

@@ -17,7 +17,7 @@ from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.engine import Turn, chat, clock, idempotency
 from chatserver_sdk.engine.idempotency import IdempotencyKeys
 from chatserver_sdk.models import ChatCompletionRequest, Message, MessageRole
-from chatserver_sdk.storage import Conflict, tables, turns
+from chatserver_sdk.storage import Conflict, tables
 from chatserver_sdk.storage import idempotency as verbs
 from chatserver_sdk.storage.idempotency import Claim, Key, KeyTaken
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-from sqlalchemy import text
 from store_records import NOW, Db, make_database
 
 from chatserver_sdk.models import AuditEntry

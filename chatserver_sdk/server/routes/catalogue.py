@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from chatserver_sdk.models import ModelInfo, ModelsResponse
 
 from ..errors import json_response
-from .access import Anybody, Everybody, Server
+from .access import Anybody, Server
 
 router = APIRouter(tags=["models"])
 

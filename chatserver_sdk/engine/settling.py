@@ -1,0 +1,76 @@
+"""Settling: what a turn has said is stored, and then it is said that it is whole."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC
+
+from chatserver_sdk.models import ChatMessageRecord
+from chatserver_sdk.models.events import Event, MessageStored, TurnFailed, Usage
+from chatserver_sdk.storage import Store, StoreUnavailable, turns
+
+from . import clock
+from .outcome import Outcome, end_of
+from .tally import Tally
+from .turn import FAILED, Turn
+
+_log = logging.getLogger(__name__)
+
+
+class Settling(ABC):
+    """What ChatService does at the end of a turn."""
+
+    _store: Store
+    _tally: Tally
+    # Ends that the store would not take, by the ids of their turns.
+    _unstored: dict[str, turns.TurnEnd]
+
+    async def _settle(self, turn: Turn, outcome: Outcome, answer: ChatMessageRecord | None) -> None:
+        """Store the answer, then say that it is whole."""
+        closing: list[Event] = [Usage(outcome.cost), outcome.event]
+        if answer is not None:
+            closing.insert(0, MessageStored(answer))
+        turn.number(closing)
+        if not turn.is_stored:
+            self._tally.add(clock.now(), outcome.cost)
+            turn.publish(closing)
+            return
+        try:
+            end = end_of(turn, outcome, answer, [*turn.log, *closing])
+            await self._store.write(turns.finish, end)
+        except Exception as exc:
+            # Whatever was in the way: readers wait for an end, and so does the session.
+            closing = [await self._give_up(turn, exc)]
+            turn.number(closing)
+        # As they were stored, with the same numbers and times.
+        turn.publish(closing)
+
+    async def _give_up(self, turn: Turn, reason: Exception) -> Event:
+        sentence = f"the answer of turn {turn.id} could not be stored"
+        failed = TurnFailed("the answer could not be stored", "store_unavailable", 503)
+        end = end_of(turn, Outcome(failed, FAILED))
+        try:
+            await self._store.write(turns.finish, end)
+        except Exception:
+            sentence += ", and neither could its end"
+            # Its session would be busy for ever.
+            self._unstored[turn.id] = end
+        report(reason, sentence)
+        return failed
+
+    async def _store_late(self) -> None:
+        """Store the ends that could not be stored before. Raises what the store raises."""
+        if not (ends := list(self._unstored.values())):
+            return
+        await self._store.write(turns.finish_late, ends)
+        for end in ends:
+            # Somebody else who asks at the same moment may have been faster.
+            self._unstored.pop(end.turn_id, None)
+
+
+def report(exc: Exception, sentence: str) -> None:
+    """For the operator: what a database says of itself is enough, all else has a traceback."""
+    if isinstance(exc, StoreUnavailable):
+        _log.error("%s: %s", sentence, exc)
+    else:
+        _log.error(sentence, exc_info=exc)
