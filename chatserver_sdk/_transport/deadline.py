@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +16,18 @@ if TYPE_CHECKING:
     from .connections import Attempt
 
 
+# Closed already or at this moment, or back in the pool: there is no read to end.
+_GONE = (OSError, ValueError, RuntimeError, TypeError, AttributeError)
+
+
 def shut(raw: Any) -> None:
     """End a read of this urllib3 response that another thread is waiting in, at once."""
-    try:
+    with suppress(*_GONE):
         raw.shutdown()
-    except (OSError, ValueError, RuntimeError, TypeError, AttributeError):
-        # Closed already or at this moment, or back in the pool: there is no read to end.
         return
+    with suppress(*_GONE):
+        # urllib3 cannot end TLS within TLS, as it is through a proxy of https; the socket below can.
+        socket.socket.shutdown(raw._fp.fp.raw._sock.socket, socket.SHUT_RD)
 
 
 # Bytes a second: as much as a body must bring on average, behind the time that it has anyway.

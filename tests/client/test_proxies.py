@@ -43,11 +43,13 @@ OURS = {"X-Chatserver": "0.2.0"}
 Open = Callable[..., ChatServerClient]
 
 
-@pytest.fixture(params=["forwarded", "tunnelled"])
+@pytest.fixture(params=["forwarded", "tunnelled", "tls in tls"])
 def reach(request: pytest.FixtureRequest, wire_server: WireServer) -> Iterator[Open]:
     """What makes clients that reach `wire_server` through a proxy and no other way."""
     opened: list[ChatServerClient] = []
-    tunnel = Tunnel(wire_server.base_url) if request.param == "tunnelled" else None
+    tunnel: Tunnel | None = None
+    if request.param != "forwarded":
+        tunnel = Tunnel(wire_server.base_url, is_https=request.param == "tls in tls")
 
     def open_one(timeout: Any = 30, **options: Any) -> ChatServerClient:
         url = "http://chat.invalid" if tunnel is None else "https://localhost:1"
@@ -147,7 +149,8 @@ def test_connections_are_kept_and_watched(wire_server: WireServer, reach: Open) 
     (manager,) = adapter.proxy_manager.values()
     (key,) = manager.pools.keys()
     (sock,) = [each.sock for each in manager.pools[key].pool.queue if each]
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    # TLS within TLS has the socket inside.
+    assert getattr(sock, "socket", sock).getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert [request.connection for request in wire_server.requests] == [0, 0]
 
 
@@ -217,6 +220,54 @@ def test_closing_from_another_thread(wire_server: WireServer, reach: Open) -> No
     with pytest.raises(ChatServerError, match="was closed while it was read"):
         next(stream)
     timer.join()
+
+
+SIGNS = [step for _ in range(600) for step in (Pause(0.05), b": ping\n\n")]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "kind"), [(Timeout(idle=0.3), "idle"), (Timeout(total=0.5), "total")]
+)
+def test_signs_of_life_without_end(
+    wire_server: WireServer, reach: Open, timeout: Timeout, kind: str
+) -> None:
+    """They keep no stream open behind its time."""
+    wire_server.answers(event_stream(delta("Hel"), *SIGNS))
+    begun = time.monotonic()
+    with pytest.raises(StreamInterruptedError) as caught:
+        list(reach(timeout, max_retries=0).create_completion("m", "x", stream=True))
+    assert isinstance(caught.value.__cause__, APITimeoutError)
+    assert caught.value.__cause__.kind == kind
+    assert time.monotonic() - begun < 10
+
+
+def test_an_end_that_does_not_come(wire_server: WireServer) -> None:
+    """Behind [DONE] nobody is kept for ever, through a proxy of https either."""
+    wire_server.answers(event_stream(delta("Hel"), DONE, *SIGNS))
+    tunnel = Tunnel(wire_server.base_url, is_https=True)
+    begun = time.monotonic()
+    with ChatServerClient("k", "https://localhost:1", max_retries=0) as client:
+        client.session.proxies, client.session.verify = {"https": tunnel.url}, CA
+        assert list(client.create_completion("m", "x", stream=True)) == ["Hel"]
+    assert time.monotonic() - begun < 15
+    tunnel.close()
+
+
+def test_a_session_of_the_callers_own_within_tls(wire_server: WireServer) -> None:
+    """Also its streams are ended from another thread, through a proxy of https."""
+    wire_server.answers(event_stream(delta("Hel"), Pause(threading.Event())))
+    tunnel = Tunnel(wire_server.base_url, is_https=True)
+    with requests.Session() as session:
+        session.proxies, session.verify = {"https": tunnel.url}, CA
+        client = ChatServerClient("k", "https://localhost:1", max_retries=0, session=session)
+        stream = client.create_completion("m", "x", stream=True)
+        assert next(stream) == "Hel"
+        timer = threading.Timer(0.1, stream.close)
+        timer.start()
+        with pytest.raises(ChatServerError, match="was closed while it was read"):
+            next(stream)
+        timer.join()
+    tunnel.close()
 
 
 def test_a_proxy_that_speaks_socks(wire_server: WireServer) -> None:
