@@ -102,15 +102,24 @@ class Interrupt:
     def __init__(self) -> None:
         self.is_set = False
         self._attempt: Attempt | None = None
+        # A signal's handler may close a stream in the middle of its own thread's work here.
+        self._lock = threading.RLock()
 
     def watch(self, attempt: Attempt) -> None:
         """The attempt that is to be ended."""
-        self._attempt = attempt
-        if self.is_set:
-            attempt.shut()
+        with self._lock:
+            self._attempt = attempt
+            if self.is_set:
+                attempt.shut()
+
+    def forget(self) -> None:
+        """It has ended by itself; its connection may be another call's by now."""
+        with self._lock:
+            self._attempt = None
 
     def set(self) -> None:
         """End it, and what comes after it."""
-        self.is_set = True
-        if self._attempt is not None:
-            self._attempt.shut()
+        with self._lock:
+            self.is_set = True
+            if self._attempt is not None:
+                self._attempt.shut()

@@ -53,19 +53,30 @@ class Exchange:
         if time.monotonic() >= call.due:
             return Failure(out_of_time(call), Ending.FINAL)
         try:
+            result = self._within_time(call)
+        except BaseException as exc:
+            # An interrupt from the keyboard is no failure, and carries the key no further either.
+            forget_locals(exc)
+            raise
+        finally:
+            if call.interrupt is not None:
+                call.interrupt.forget()
+        if isinstance(result, Failure):
+            # Here, where the frames have ended.
+            forget_locals(result.error)
+        return result
+
+    def _within_time(self, call: Call) -> requests.Response | RawResponse | Failure:
+        try:
             # Before the attempt begins: a function that gives the key may make calls of its own.
             secret = call.settings.key.header() if call.settings.key is not None else None
         except ChatServerError as exc:
-            forget_locals(exc)
             return Failure(exc, Ending.FINAL)
         attempt = begin_attempt()
         if call.interrupt is not None:
             call.interrupt.watch(attempt)
         with Deadline(call.due, attempt, call.answer_due) as deadline:
             result = self._attempt(call, attempt, deadline, secret)
-        if isinstance(result, Failure):
-            # Here, where the frames have ended.
-            forget_locals(result.error)
         if not deadline.has_passed:
             return result
         if isinstance(result, requests.Response):  # pragma: no cover - it came that very moment

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import time
+from contextlib import suppress
 from itertools import chain, repeat
 
 import pytest
@@ -22,7 +24,15 @@ from chatserver_sdk._transport.deadline import Deadline, Interrupt
 from chatserver_sdk._transport.exchange import MAX_ANSWER_BYTES
 from chatserver_sdk._wire.openai import events_of
 from chatserver_sdk.models import ModelsResponse
-from chatserver_sdk.testing import WireServer, json_answer, plain_answer
+from chatserver_sdk.testing import (
+    DONE,
+    Pause,
+    WireServer,
+    delta,
+    event_stream,
+    json_answer,
+    plain_answer,
+)
 
 MODELS = {"data": [{"id": "m"}]}
 
@@ -85,10 +95,6 @@ def test_answers_are_begun_once(wire_server: WireServer, client: ChatServerClien
 
 def test_a_read_limit_is_no_total(wire_server: WireServer, client: ChatServerClient) -> None:
     """Each error says which time ran out, also where both were set."""
-    import threading
-
-    from chatserver_sdk.testing import Pause
-
     wire_server.answers([Pause(threading.Event())])
     with pytest.raises(APITimeoutError) as caught:
         client.list_models(timeout=Timeout(read=0.2, total=0.35))
@@ -122,6 +128,26 @@ def test_an_interrupt_before_its_attempt() -> None:
     interrupt.watch(Noted())
     interrupt.set()
     assert shut == [1, 1]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_an_interrupt_behind_its_attempt(
+    wire_server: WireServer, client: ChatServerClient, status: int
+) -> None:
+    """The connection belongs to another call by then, which goes on."""
+    gate = threading.Event()
+    wire_server.answers(
+        json_answer(status, {}), event_stream(delta("Hel"), Pause(gate), delta("lo"), DONE)
+    )
+    interrupt = Interrupt()
+    with suppress(APIStatusError):
+        list(client._transport.open_stream("GET", "/x", interrupt=interrupt).iter_bytes())
+    stream = client.create_completion("m", "x", stream=True)
+    assert next(stream) == "Hel"
+    interrupt.set()
+    gate.set()
+    assert list(stream) == ["lo"]
+    assert [request.connection for request in wire_server.requests] == [0, 0]
 
 
 def test_a_header_that_a_session_leaves_out(
