@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import socket
 import threading
 import traceback
@@ -142,4 +144,27 @@ def test_a_key_that_a_function_gives_wrong(wire_server: WireServer, api_key: str
         with pytest.raises(ConfigurationError) as caught:
             client.list_models()
     assert_secret(api_key, caught.value)
+    assert_secret_in_frames(api_key, caught.value)
+
+
+class Interrupting(threading.Event):
+    """Whoever waits for it presses Ctrl-C."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return when the signal was sent, and the test is over."""
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("call", list(CALLS.values())[:4], ids=list(CALLS)[:4])
+def test_an_interrupt_from_the_keyboard(
+    wire_server: WireServer, client: ChatServerClient, api_key: str, call: Call, slow: bool
+) -> None:
+    """It passes, and its frames do not say the key, those of requests' own preparing included."""
+    if slow:
+        client.session.params = {"a": "b"}
+    wire_server.answers([Pause(Interrupting())])
+    with pytest.raises(KeyboardInterrupt) as caught:
+        call(client)
     assert_secret_in_frames(api_key, caught.value)
