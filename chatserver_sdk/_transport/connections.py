@@ -138,6 +138,7 @@ class _Lines:
 
 class _Answer(HTTPResponse):
     chunked: bool
+    length: int | None
     _chunks: Dechunker
 
     def begin(self) -> None:
@@ -155,6 +156,8 @@ class _Answer(HTTPResponse):
             self.fp = lines.file if self.fp is lines else self.fp
         if lines.last not in (b"\r\n", b"\n"):
             raise RemoteDisconnected("the connection ended in the middle of the headers")
+        # HEAD, 204 and 304 have no body, whatever the headers say (RFC 9112 6.3).
+        self.chunked = self.chunked and self.length != 0
         self._chunks = Dechunker()
 
     def read1(self, n: int = -1) -> bytes:

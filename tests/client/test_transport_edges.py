@@ -187,3 +187,24 @@ def test_a_call_that_was_ended_before_it_went_out(
         client.session.get(wire_server.base_url)
     assert len(wire_server.requests) == int(is_kept)
     assert not attempt.is_reused
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304), ("DELETE", 204)],
+)
+@pytest.mark.parametrize("said", ["Transfer-Encoding: chunked", "Content-Length: 9", "X: y"])
+def test_answers_that_have_no_body(
+    wire_server: WireServer, client: ChatServerClient, method: str, status: int, said: str
+) -> None:
+    """Nobody waits for one, whatever the headers say; the next call is answered."""
+    wire_server.answers(f"HTTP/1.1 {status} x\r\n{said}\r\n\r\n".encode(), json_answer(200, MODELS))
+    begun = time.monotonic()
+    if status < 300:
+        assert client.request(method, "/x").content == b""
+    else:
+        with pytest.raises(APIStatusError) as caught:
+            client.request(method, "/x")
+        assert caught.value.status_code == status
+    assert client.list_models().data[0].id == "m"
+    assert time.monotonic() - begun < 10
