@@ -141,7 +141,10 @@ def parse_error(body: Any) -> ErrorDetail:
     if isinstance(body, str):
         return ErrorDetail(_shorten(_text_of_page(body)))
     if not isinstance(body, Mapping):
-        return ErrorDetail(_shorten(_json(body)))
+        # Google's gateways wrap an error in a list.
+        first = body[0] if isinstance(body, list) and body else None
+        said = parse_error(first) if isinstance(first, Mapping) else ErrorDetail()
+        return said if said.message else ErrorDetail(_shorten(_json(body)))
     error = body.get("error")
     if isinstance(error, Mapping):
         return _parse_fields(error)
@@ -150,7 +153,7 @@ def parse_error(body: Any) -> ErrorDetail:
         return _parse_fields(detail)
     if isinstance(detail, list):
         return _parse_validation(detail)
-    problems = body.get("errors")
+    problems = error if isinstance(error, list) else body.get("errors")
     if isinstance(problems, list) and problems and not _parse_flat(body).message:
         first = problems[0] if isinstance(problems[0], Mapping) else {"message": problems[0]}
         return replace(_parse_fields(first), errors=problems)

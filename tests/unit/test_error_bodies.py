@@ -143,6 +143,20 @@ SHAPES: list[tuple[str, Any, ErrorDetail]] = [
     ("nothing", "", ErrorDetail()),
     ("null", None, ErrorDetail()),
     ("a list", ["No"], ErrorDetail('["No"]')),
+    (
+        "an error in a list",
+        [{"error": {"message": "No", "code": 429}}],
+        ErrorDetail("No", code="429"),
+    ),
+    ("a list of other things", [{"ok": False}], ErrorDetail('[{"ok": false}]')),
+    (
+        "a list of errors",
+        {"error": [{"message": "No", "code": "c"}, {"message": "nor that"}]},
+        ErrorDetail(
+            "No", code="c", errors=[{"message": "No", "code": "c"}, {"message": "nor that"}]
+        ),
+    ),
+    ("a list of texts", {"error": ["No"]}, ErrorDetail("No", errors=["No"])),
     ("an empty list", [], ErrorDetail()),
     ("a number", 5, ErrorDetail("5")),
     ("an empty object", {}, ErrorDetail()),
