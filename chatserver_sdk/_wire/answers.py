@@ -36,6 +36,7 @@ class StreamedAnswer:
         self._choices_asked = choices_asked
         self._choices: dict[int, _Choice] = {0: _Choice()}
         self._finished = 0
+        self._may_have_failed = False
         self._heading: tuple[Any, ...] = ()
 
     @property
@@ -73,6 +74,7 @@ class StreamedAnswer:
             return ""
         chunk = self._decode(event)
         if not isinstance(chunk, dict):
+            self._raise_failed_in(chunk)
             return ""
         self.chunk = chunk
         self._note(chunk)
@@ -87,7 +89,7 @@ class StreamedAnswer:
                 has_odd = True
         if has_odd:
             chunk["choices"] = [choice for choice in choices if isinstance(choice, dict)]
-        if self._finished or not added:
+        if self._may_have_failed or not added:
             # Only here, as the common chunk is text and nothing else.
             self._raise_failed(chunk)
         return added
@@ -120,8 +122,22 @@ class StreamedAnswer:
                 raise DecodeError("the server sent an event that is not JSON") from exc
             chunk = event.data
         if event.event == "error" or is_error(chunk):
+            self._add_last_words(chunk)
             raise errors.stream_error_from(chunk, partial=self.text, metadata=self.metadata)
         return chunk
+
+    def _add_last_words(self, chunk: Any) -> None:
+        """What stands beside an error is part of the answer that failed."""
+        choices = chunk.get("choices") if isinstance(chunk, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                self._add_choice(choice)
+
+    def _raise_failed_in(self, chunks: Any) -> None:
+        """Some gateways wrap an error in a list."""
+        for said in chunks if isinstance(chunks, list) else ():
+            if is_error(said):
+                raise errors.stream_error_from(said, partial=self.text, metadata=self.metadata)
 
     def _raise_failed(self, chunk: dict[str, Any]) -> None:
         if (said := error_in_choice(chunk)) is not None:
@@ -146,6 +162,8 @@ class StreamedAnswer:
         if reason == "":
             # What some servers send in place of none.
             reason = choice["finish_reason"] = None
+        if "error" in choice:
+            self._may_have_failed = True
         index = choice.get("index")
         if type(index) is not int:
             index = _index_of(index)
@@ -155,6 +173,7 @@ class StreamedAnswer:
         if state is None:
             state = self._choices[index] = _Choice()
         if reason:
+            self._may_have_failed = True
             self._finished += state.finish_reason is None
             state.finish_reason = str(reason)
             if index == 0:
@@ -190,10 +209,11 @@ class _Choice:
             self._has_delta = True
         else:
             delta = self._said_otherwise(choice)
-        for key in delta:
-            if key != "content":
-                self._add_field(key, delta[key])
         content = delta.get("content")
+        if len(delta) > 1 or content is None:
+            for key in delta:
+                if key != "content":
+                    self._add_field(key, delta[key])
         text = content if isinstance(content, str) else models.text_of(content)
         if text:
             self._texts.append(text)

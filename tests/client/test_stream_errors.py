@@ -78,6 +78,8 @@ ERRORS: list[tuple[bytes, type[APIStatusError], int]] = [
     (event({"message": "No"}), InternalServerError, 500),
     (event({"message": "No", "type": "rate_limit_error"}), RateLimitError, 429),
     (b"event: error\r\ndata: No\r\n\r\n", InternalServerError, 500),
+    (event([{"error": {**NO, "code": 429}}]), RateLimitError, 429),
+    (event({"error": [{"message": "No", "code": 404}]}), NotFoundError, 404),
 ]
 
 
@@ -217,6 +219,47 @@ def test_a_choice_that_only_says_error(wire_server: WireServer, client: ChatServ
     with pytest.raises(StreamFailedError, match="did not name") as caught:
         list(client.create_completion("m", "Hello", stream=True))
     assert caught.value.partial == "Hel"
+
+
+FAILED = {"error": {"message": "No", "code": 502}}
+SAID = {"index": 0, "delta": {"content": "lo"}}
+BESIDE_TEXT: dict[str, dict[str, Any]] = {
+    "the chunk": {**FAILED, "choices": [SAID, "odd"]},
+    "its choice": {"choices": [{**SAID, **FAILED}]},
+    "another choice": {"choices": [SAID, {"index": 1, "delta": {}, **FAILED}]},
+    "no choice": {"choices": [SAID, {"index": -1, **FAILED}]},
+}
+
+
+@pytest.mark.parametrize("chunk", BESIDE_TEXT.values(), ids=BESIDE_TEXT)
+def test_an_error_beside_text(
+    wire_server: WireServer, client: ChatServerClient, chunk: dict[str, Any]
+) -> None:
+    """It ends the answer also where no reason does, and the text is part of what came."""
+    wire_server.answers(event_stream(delta("Hel"), event(chunk), DONE))
+    with pytest.raises(StreamFailedError, match="^No") as caught:
+        list(client.create_completion("m", "Hello", stream=True, n=2))
+    assert caught.value.partial == "Hello" and caught.value.status_code == 502
+
+
+def test_an_error_in_a_choice_that_came_whole(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """The same where a server does not stream when it is asked to."""
+    choice = {"index": 0, "message": {"content": "Hel"}, **FAILED}
+    wire_server.answers(json_answer(200, {"choices": [choice]}))
+    with pytest.raises(StreamFailedError, match="^No") as caught:
+        list(client.create_completion("m", "Hello", stream=True))
+    assert caught.value.partial == "Hel"
+
+
+@pytest.mark.parametrize("listed", [[], [5], [{"x": "y"}]])
+def test_lists_that_are_no_errors(
+    wire_server: WireServer, client: ChatServerClient, listed: list[Any]
+) -> None:
+    """They say nothing, as any chunk that is no object."""
+    wire_server.answers(event_stream(event(listed), delta("Hel"), DONE))
+    assert list(client.create_completion("m", "Hello", stream=True)) == ["Hel"]
 
 
 @pytest.mark.parametrize("heartbeat", [b"data:\n\n", b"data: \n\n", event("", name="ping")])
