@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
-from requests.utils import requote_uri
+from requests.utils import prepend_scheme_if_needed, requote_uri
+from urllib3.util import parse_url
 
 from chatserver_sdk.exceptions import BadRequestError, ConfigurationError
 
@@ -86,6 +87,15 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     default = {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname, parts.port or default
+
+
+def is_proxy(proxy: Any) -> bool:
+    """Whether the URL, with or without its scheme, leads to a host."""
+    whole: Any = prepend_scheme_if_needed
+    try:
+        return bool(parse_url(whole(proxy, "http")).host)
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def _query_value(value: Any) -> Any:

@@ -12,13 +12,18 @@ import requests
 from requests.auth import HTTPBasicAuth
 from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
-from requests.utils import check_header_validity, get_auth_from_url
+from requests.utils import check_header_validity, get_auth_from_url, select_proxy
 
 from chatserver_sdk._wire import errors
-from chatserver_sdk.exceptions import APIStatusError, ChatServerError, DecodeError
+from chatserver_sdk.exceptions import (
+    APIStatusError,
+    ChatServerError,
+    ConfigurationError,
+    DecodeError,
+)
 from chatserver_sdk.raw import RawResponse
 
-from .addresses import origin, wire_form, without_userinfo
+from .addresses import is_proxy, origin, wire_form, without_userinfo
 from .call import Call, Failure
 from .connections import Attempt, Session, begin_attempt
 from .deadline import Deadline
@@ -90,6 +95,8 @@ class Exchange:
     ) -> requests.Response | RawResponse | Failure:
         try:
             response = self._follow(call, secret)
+        except ConfigurationError as exc:
+            return Failure(exc, Ending.FINAL)
         except FOREIGN as exc:
             return failure_of(exc, call, attempt)
         is_success = response.status_code < 300
@@ -151,20 +158,25 @@ class Exchange:
         return response
 
     def _send_elsewhere(self, call: Call, url: str) -> requests.Response:
-        """Ask another server, which gets neither the key nor anything else that was ours."""
+        """Ask another server, which gets neither the key nor anything else of ours."""
         agent = self.session.headers.get("User-Agent")
         headers = {"Accept": call.headers["Accept"], "User-Agent": agent}
-        response = self._hand_over(call, self._prepare(replace(call, content=None), url, headers))
+        prepared = self._prepare(replace(call, content=None), url, headers)
+        response = self._hand_over(call, prepared)
         # What it says of itself says nothing of ours.
         response.headers.pop("X-Chatserver", None)
         return response
 
-    def _hand_over(self, call: Call, prepared: requests.PreparedRequest) -> requests.Response:
+    def _hand_over(
+        self, call: Call, prepared: requests.PreparedRequest, **otherwise: Any
+    ) -> requests.Response:
         # Not session.send: it looks where a redirect leads before it hands the answer out, and
         # loses the connection of one that leads nowhere.
         url = prepared.url or ""
         adapter = self.session.get_adapter(url)
-        return adapter.send(prepared, **self._environment(url), **self._limits(call))
+        return adapter.send(
+            prepared, **{**self._environment(url), **otherwise, **self._limits(call)}
+        )
 
     def _limits(self, call: Call) -> dict[str, Any]:
         connect, answer = call.settings.timeout.connect, call.patience
@@ -215,9 +227,27 @@ class Exchange:
             # have it the other way round.
             verify = None if session.verify is True else session.verify
             known = dict(session.merge_environment_settings(url, {}, None, verify, None))
+            known["proxies"] = _proxies(url, session.proxies, known["proxies"])
             del known["stream"]
             self._environments[key] = known
         return known
+
+
+def _proxies(url: str, own: Any, merged: Any) -> dict[str, Any]:
+    """What leads to the one proxy of this URL; the session's own wins over the environment's.
+
+    Raises ConfigurationError for what is none, without the password that may be in it.
+    """
+    proxy = select_proxy(url, own)
+    proxy = select_proxy(url, merged) if proxy is None else proxy
+    if proxy and not is_proxy(proxy):
+        raise ConfigurationError(
+            f"the proxy for the server at {without_userinfo(urljoin(url, '/')).rstrip('/')} cannot be"
+            " used: it must look like http://proxy.example:3128"
+        )
+    scheme, host, _ = origin(url)
+    # The most exact key, which nothing that requests adds comes before.
+    return {} if proxy is None else {f"{scheme}://{host}": proxy}
 
 
 def raw_of(response: requests.Response, call: Call, content: bytes = b"") -> RawResponse:
