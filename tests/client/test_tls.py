@@ -20,7 +20,7 @@ from chatserver_sdk import (
     StreamConsumedError,
     Timeout,
 )
-from chatserver_sdk.testing import DONE, delta
+from chatserver_sdk.testing import DONE, WireServer, delta, plain_answer
 
 HERE = Path(__file__).parent / "certificates"
 CA = str(HERE / "ca.pem")
@@ -128,6 +128,22 @@ def test_a_certificate_of_the_client() -> None:
             client.list_models()
         client.session.cert = str(HERE / "client.pem")
         assert client.list_models().data[0].id == "m"
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_a_certificate_of_the_client_on_a_redirect(
+    wire_server: WireServer, is_elsewhere: bool
+) -> None:
+    """It is shown to the server that it is for, and to no other one that asks for it."""
+    with serving(asks_for_certificate=True) as url:
+        wire_server.answers(plain_answer(302, b"", {"Location": f"{url}/v1/models"}))
+        with trusting(wire_server.base_url if is_elsewhere else url) as client:
+            client.session.cert = str(HERE / "client.pem")
+            if not is_elsewhere:
+                assert client.list_models().data[0].id == "m"
+                return
+            with pytest.raises(APIConnectionError):
+                client.list_models()
 
 
 def test_a_stream(url: str) -> None:
