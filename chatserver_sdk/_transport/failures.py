@@ -30,8 +30,7 @@ FOREIGN = (
     ValueError,
     AttributeError,
 )
-_BAD_REQUESTS = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidProxyURL)
-_BAD_PROXIES = (requests.exceptions.InvalidProxyURL, urllib3.exceptions.ProxySchemeUnknown)
+_BAD_PROXY = urllib3.exceptions.ProxySchemeUnknown
 _AT_ONCE = 0.1
 _UNREACHED_PROXY = (
     urllib3.exceptions.NewConnectionError,
@@ -132,16 +131,28 @@ def _failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
 def _mistake(exc: Exception, cause: Any, where: str) -> str | None:
     """What is wrong with the client's own set-up; None where it is something else."""
     # Not the exceptions' own words where they hold the header or the proxy's password.
-    if isinstance(exc, _BAD_REQUESTS) and isinstance(cause, str):
+    if isinstance(exc, requests.exceptions.InvalidHeader) and isinstance(cause, str):
         return f"a request to {where.removeprefix('the server at ')} cannot be made"
-    if isinstance(exc, _BAD_PROXIES) or isinstance(cause, _BAD_PROXIES) or "for SOCKS" in str(exc):
+    if isinstance(exc, _BAD_PROXY) or isinstance(cause, _BAD_PROXY) or "for SOCKS" in str(exc):
         return (
             f"the proxy for {where} cannot be used: it is no http://, https:// or SOCKS proxy, or"
             " SOCKS needs `pip install 'requests[socks]'`"
         )
     if type(exc) is OSError and "Could not find" in str(exc):
         return f"{exc}"
+    if _is_unreadable(_innermost(exc)):
+        return (
+            f"the CA bundle or the client certificate for {where} cannot be used: each must be a"
+            " file in PEM, and a client certificate has its key beside it"
+        )
     return None
+
+
+def _is_unreadable(exc: BaseException) -> bool:
+    """Whether OpenSSL could not load a file; what a server says has other words."""
+    if not isinstance(exc, ssl.SSLError) or isinstance(exc, ssl.SSLCertVerificationError):
+        return False
+    return exc.library == "X509" or "PEM" in str(exc)
 
 
 def _ending_of(exc: Exception, cause: Any, attempt: Attempt) -> Ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -17,6 +18,7 @@ from chatserver_sdk import (
     APIConnectionError,
     APITimeoutError,
     ChatServerClient,
+    ConfigurationError,
     StreamConsumedError,
     Timeout,
 )
@@ -128,6 +130,43 @@ def test_a_certificate_of_the_client() -> None:
             client.list_models()
         client.session.cert = str(HERE / "client.pem")
         assert client.list_models().data[0].id == "m"
+
+
+def blocks_of(name: str) -> dict[str, str]:
+    """What a file in PEM holds, by its kind."""
+    block = "(-----BEGIN (.*?)-----.*?-----END .*?-----\n)"
+    return {kind: text for text, kind in re.findall(block, (HERE / name).read_text(), re.S)}
+
+
+MINE, THEIRS = blocks_of("client.pem"), blocks_of("server.pem")
+FILES = {
+    "nothing": "",
+    "text": "hello",
+    "no certificate": MINE["PRIVATE KEY"],
+    "half a certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+}
+PAIRS = {
+    **FILES,
+    "no key": MINE["CERTIFICATE"],
+    "another's key": MINE["CERTIFICATE"] + THEIRS["PRIVATE KEY"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(pytest.param("verify", text, id=f"bundle: {name}") for name, text in FILES.items()),
+        *(pytest.param("cert", text, id=f"certificate: {name}") for name, text in PAIRS.items()),
+    ],
+)
+def test_files_that_hold_nothing_of_use(url: str, tmp_path: Path, name: str, text: str) -> None:
+    """They are a mistake of the caller's, and no fault of the server."""
+    path = tmp_path / "file.pem"
+    path.write_text(text)
+    with trusting(url) as client:
+        setattr(client.session, name, str(path))
+        with pytest.raises(ConfigurationError, match="must be a file in PEM"):
+            client.list_models()
 
 
 @pytest.mark.parametrize("is_elsewhere", [False, True])
