@@ -290,6 +290,10 @@ class AnswerStream(Generator[str, None, None]):
         self._body.close()
         self._body = self._reopen(self._resume, cursor, failure)
         self._body.watcher = weakref.ref(self)
+        if not self._place.is_in(self._body.raw.headers):
+            raise self._broken(
+                f"{self._cut_off}, and what came in its place is no rest of it", None
+            )
         self._place.go_on(cursor)
         self._events = _events(self._body, is_rest=True)
         self.metadata["reconnects"] += 1

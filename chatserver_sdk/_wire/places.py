@@ -31,6 +31,10 @@ class Place:
         """Behind what a server is to go on."""
         return self.cursor or (None if self.last_id else self._start)
 
+    def is_in(self, headers: Mapping[str, str]) -> bool:
+        """Whether these are of an answer that says the same turn."""
+        return headers.get("X-Turn-Id") == self._turn_id
+
     def go_on(self, cursor: str) -> None:
         """The stream begins anew behind the cursor."""
         self.is_resumed = True
