@@ -108,6 +108,7 @@ class Exchange:
             limit = MAX_ANSWER_BYTES if is_success else _LONGEST_REFUSAL
             raw = raw_of(response, call, _read(response, limit, deadline))
         except DecodeError as exc:
+            exc.request_id = raw_of(response, call).request_id
             return Failure(exc, Ending.FINAL)
         except FOREIGN as exc:
             response.close()

@@ -60,9 +60,11 @@ def test_a_deadline_behind_its_block() -> None:
 def test_an_answer_without_end(wire_server: WireServer, client: ChatServerClient) -> None:
     """A small body may unpack to one that fills the memory."""
     packed = gzip.compress(bytes(MAX_ANSWER_BYTES + 2**20), 1)
-    wire_server.answers(plain_answer(200, packed, {"Content-Encoding": "gzip"}))
-    with pytest.raises(DecodeError, match="is longer than 134217728 bytes"):
+    headers = {"Content-Encoding": "gzip", "X-Request-Id": "r1"}
+    wire_server.answers(plain_answer(200, packed, headers))
+    with pytest.raises(DecodeError, match="is longer than 134217728 bytes") as caught:
         client.list_models()
+    assert caught.value.request_id == "r1"
 
 
 def test_a_refusal_without_end(wire_server: WireServer, client: ChatServerClient) -> None:
