@@ -8,11 +8,12 @@ UTF-8, ids) can no longer be met.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chatserver_sdk.exceptions import DecodeError
 
@@ -125,8 +126,6 @@ def _split(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _parse_block(block: bytes, last_id: str) -> tuple[str, ServerSentEvent | None]:
-    from sseclient import SSEClient  # only streams need it
-
     retry: int | None = None
     lines = []
     for line in block.decode("utf-8", "replace").split("\n"):
@@ -139,6 +138,16 @@ def _parse_block(block: bytes, last_id: str) -> tuple[str, ServerSentEvent | Non
             retry = int(value) if _RETRY.fullmatch(value) else retry
         else:
             lines.append(line)
-    for parsed in SSEClient(iter([("\n".join(lines) + "\n\n").encode()])).events():
+    for parsed in _client()(iter([("\n".join(lines) + "\n\n").encode()])).events():
         return last_id, ServerSentEvent(parsed.data, parsed.event, last_id, retry)
     return last_id, None
+
+
+@lru_cache
+def _client() -> Any:
+    from sseclient import SSEClient  # only streams need it
+
+    # At DEBUG it logs each event, with the words that are in it.
+    log = logging.getLogger(SSEClient.__module__)
+    log.setLevel(log.level or logging.INFO)
+    return SSEClient

@@ -143,6 +143,16 @@ def test_urllib3_keeps_its_level(
     assert theirs and not [x for x in theirs if KEY in x or PROMPT in x or HEADER in x]
 
 
+def test_what_parses_odd_events_says_nothing(
+    wire_server: WireServer, eager: ChatServerClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has every library's lines shown does not see there what was answered."""
+    caplog.set_level(logging.DEBUG)
+    wire_server.answers(event_stream(b"retry: 5\n" + delta(SAID), DONE))
+    assert list(eager.create_completion("m", PROMPT, stream=True)) == [SAID]
+    assert not [record for record in caplog.records if record.name.startswith("sseclient")]
+
+
 def test_a_call_that_succeeds_the_second_time(
     wire_server: WireServer, eager: ChatServerClient, lines: list[logging.LogRecord]
 ) -> None:
