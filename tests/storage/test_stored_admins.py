@@ -236,7 +236,7 @@ def test_a_key_has_its_role(db: Db, role: Role) -> None:
 
 def test_a_demoted_administrators_keys_are_users_keys(db: Db) -> None:
     """With the role gone, an old key gives no more than its holder has."""
-    add(db, "root@x")
+    store_key(db, add(db, "root@x"), hash="h0")
     principal_id = add(db, "a@x")
     store_key(db, principal_id)
     store_key(db, principal_id, Role.SERVICE, "h2")
