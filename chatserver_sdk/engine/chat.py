@@ -158,6 +158,8 @@ class ChatService(Histories, Messages, Stopping, Settling):
             except KeyTaken as taken:
                 earlier = taken.earlier
             turn = await self._find_earlier(earlier.turn_id or "")
+            if turn is not None and not turn.may_be_read_by(asked.principal):
+                raise replay.not_found(turn.id)
             if turn is None or not turn.may_be_repeated:
                 return self._again(turn, earlier, key)
             is_same = earlier.body_hash == key.body_hash

@@ -7,7 +7,7 @@ from abc import ABC
 
 from chatserver_sdk.models import ChatMessageRecord
 from chatserver_sdk.models.events import Event, MessageStored, TurnFailed, Usage
-from chatserver_sdk.storage import Store, StoreUnavailable, turns
+from chatserver_sdk.storage import Store, StoreUnavailable, TurnOver, turns
 
 from . import clock
 from .outcome import Outcome, end_of
@@ -48,9 +48,15 @@ class Settling(ABC):
     async def _give_up(self, turn: Turn, reason: Exception) -> Event:
         sentence = f"the answer of turn {turn.id} could not be stored"
         failed = TurnFailed("the answer could not be stored", "store_unavailable", 503)
+        if isinstance(reason, TurnOver):
+            _log.error("%s: somebody else has ended it", sentence)
+            return failed
         end = end_of(turn, Outcome(failed, FAILED))
         try:
             await self._store.write(turns.finish, end)
+        except TurnOver:
+            # The first attempt was carried out, though nobody was told.
+            sentence += ", or is, without our knowing"
         except Exception:
             sentence += ", and neither could its end"
             # Its session would be busy for ever.

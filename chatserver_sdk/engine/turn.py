@@ -74,9 +74,13 @@ class Turn:
         return int(self.started_at.timestamp())
 
     def may_be_read_by(self, principal: Principal) -> bool:
-        """Whether it is the principal's own, or of a user in whose name they may ask."""
-        is_theirs = self.principal_id == principal.id
-        return is_theirs or (self.user_id is not None and principal.may_act_for(self.user_id))
+        """Whether they may ask in its user's name; without a user, whether they asked it.
+
+        Who asked counts for nothing beside a user: a key may have been narrowed since.
+        """
+        if self.user_id is None:
+            return self.principal_id == principal.id
+        return principal.may_act_for(self.user_id)
 
     @property
     def is_stored(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import logging
 import math
 import os
 import signal
@@ -24,7 +25,14 @@ from chatserver_sdk.agents import Agent
 from chatserver_sdk.engine import new_key
 from chatserver_sdk.engine.keys import DEV_ADMIN
 from chatserver_sdk.exceptions import ConfigurationError
-from chatserver_sdk.storage import Conflict, Store, StoreUnavailable, admins, open_store
+from chatserver_sdk.storage import (
+    Conflict,
+    Store,
+    StoreInUse,
+    StoreUnavailable,
+    admins,
+    open_store,
+)
 from chatserver_sdk.storage.location import file_of
 from chatserver_sdk.storage.lock import exclusive
 
@@ -32,6 +40,8 @@ from . import tls
 from .app import ChatServerApp, create_app
 from .connections import protocol_for
 from .settings import Settings, data_directory
+
+_log = logging.getLogger(__name__)
 
 _GC_THRESHOLDS = (20_000, 50, 50)
 # What connections are given, once the answers have ended, to take in what was sent.
@@ -88,7 +98,7 @@ async def serve(
     """
     context = tls.context_of(settings)
     listening = _listen(settings.host, settings.port)
-    with listening, exclusive(settings.database):
+    with listening, exclusive(settings.database) as hold:
         store = open_store(settings.database)
         try:
             app = create_app(store, settings, agents)
@@ -99,8 +109,11 @@ async def serve(
             )
             if handle is not None:
                 handle.hold(server)
-            with suppress(SystemExit):  # how newer versions of uvicorn say that they cannot start
+            # SystemExit is how newer versions of uvicorn say that they cannot start.
+            with hold.watched(server.lose), suppress(SystemExit):
                 await server.serve(sockets=[listening])
+            if server.loss is not None:
+                raise server.loss
             if not server.started:
                 raise StoreUnavailable("the server could not start; the lines above say why")
         finally:
@@ -155,6 +168,16 @@ class _Server(uvicorn.Server):
         self._announced = started
         self._on_start = on_start
         self._is_hurried = False
+        self.loss: StoreInUse | None = None
+
+    def lose(self, loss: StoreInUse) -> None:
+        """Stop at once, as the store is another server's; said in whichever thread."""
+        _log.error("%s", loss)
+        self.loss = loss
+        # Nothing more can be stored that is worth waiting for.
+        self._is_hurried = True
+        self._services.chat.begin_closing()
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -8,7 +8,9 @@ from .errors import (
     NotFound as NotFound,
     Refused as Refused,
     StoreError as StoreError,
+    StoreInUse as StoreInUse,
     StoreUnavailable as StoreUnavailable,
+    TurnOver as TurnOver,
     Unstorable as Unstorable,
 )
 from .store import Store as Store, open_store as open_store

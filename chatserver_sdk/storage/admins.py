@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from chatserver_sdk._ids import new_id
 from chatserver_sdk.models import AdminInfo, Role
@@ -75,9 +75,10 @@ def remove_admin(connection: Connection, *, email: str, by: str | None, now: dat
     if principal_id is None:
         raise NotFound(f"there is no administrator {email}")
     is_last = connection.scalar(select(func.count()).select_from(admins)) == 1
-    # Whoever takes the role from somebody else keeps their own; only those who give theirs up
-    # could leave nobody behind who holds a key.
-    if is_last or (email == by and not _others_with_key(connection, principal_id, now)):
+    # Of a platform whose administrators come with tokens none need hold a key.
+    is_at_stake = email == by or _holds_key(connection, admins.c.principal_id == principal_id, now)
+    others = admins.c.principal_id != principal_id
+    if is_last or (is_at_stake and not _holds_key(connection, others, now)):
         raise Conflict(
             (
                 f"{email} is the last administrator with a key; give another one a key first"
@@ -91,12 +92,13 @@ def remove_admin(connection: Connection, *, email: str, by: str | None, now: dat
     audit.record(connection, "admin.removed", by=by, now=now, resource="admin", resource_id=email)
 
 
-def _others_with_key(connection: Connection, principal_id: str, now: datetime) -> bool:
+def _holds_key(connection: Connection, who: ColumnElement[bool], now: datetime) -> bool:
+    """Whether one of these administrators can sign in with a key."""
     holders = (
         select(admins.c.principal_id)
         .join(api_keys, api_keys.c.principal_id == admins.c.principal_id)
         .where(
-            admins.c.principal_id != principal_id,
+            who,
             api_keys.c.role == Role.ADMIN.value,
             api_keys.c.revoked_at.is_(None),
             or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),

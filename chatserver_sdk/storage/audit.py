@@ -161,25 +161,23 @@ def _find(
 ) -> Sequence[Row[Any]]:
     seq = audit_entries.c.seq
     order = seq.asc() if oldest_first else seq.desc()
-    wanted = _wanted(connection, filters).where(place).order_by(order).limit(limit)
+    wanted = _wanted(connection, filters).where(place).order_by(order)
+    page = wanted.limit(limit).offset(offset)
     pattern = filters.action
     if pattern is None or "*" not in pattern:
-        return connection.execute(wanted.offset(offset)).all()
+        return connection.execute(page).all()
     action = audit_entries.c.action
     matching = _actions(connection, pattern)
-    if not matching:
-        return []
-    if offset or any(getattr(filters, name) is not None for name in _EQUAL):
+    if matching and any(getattr(filters, name) is not None for name in _EQUAL[1:]):
         # Not by the actions' index, which has no order across several of them.
-        several = wanted.where(action.concat("").in_(matching))
-        return connection.execute(several.offset(offset)).all()
-    pages = [connection.execute(wanted.where(action == one)).all() for one in matching]
-    merged = sorted((row for page in pages for row in page), key=_seq, reverse=not oldest_first)
-    return merged[:limit]
-
-
-def _seq(row: Row[Any]) -> int:
-    return int(row.seq)
+        return connection.execute(page.where(action.concat("").in_(matching))).all()
+    # An index has each action's entries in their order, all users' and each user's.
+    numbers = wanted.with_only_columns(seq).limit(limit + offset)
+    found = [n for one in matching for n in connection.scalars(numbers.where(action == one))]
+    places = sorted(found, reverse=not oldest_first)[offset : offset + limit]
+    if not places:
+        return []
+    return connection.execute(_ENTRIES.where(seq.in_(places)).order_by(order)).all()
 
 
 def _actions(connection: Connection, pattern: str) -> list[str]:
@@ -251,10 +249,14 @@ def matches(pattern: str, text: str) -> bool:
 
 def _conditions(filters: AuditFilters) -> Iterator[ColumnElement[bool]]:
     columns = audit_entries.c
+    wanted = {name: getattr(filters, name) for name in _EQUAL}
     if filters.action is not None and "*" not in filters.action:
-        yield columns.action == filters.action
-    for name in _EQUAL:
-        if (value := getattr(filters, name)) is not None:
+        wanted["action"] = filters.action
+    for name, value in wanted.items():
+        if value is not None and name != "resource_id" and filters.resource_id is not None:
+            # Of one thing there is little. Written so that no other index is taken for it.
+            yield columns[name].concat("") == value
+        elif value is not None:
             yield columns[name] == value
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -19,6 +20,9 @@ from .tables import files, idempotency_keys, messages, sessions, turn_logs, turn
 _SESSIONS_A_STEP = 100
 # A turn has a log, which may be long.
 _TURNS_A_STEP = 200
+# What a file holds is freed page by page; one file goes in any case.
+_FILES_A_STEP = 50
+_BYTES_A_STEP = 8_000_000
 
 
 def hide_session(
@@ -75,7 +79,8 @@ def hide_user(
 
 
 def purge(connection: Connection, most: int) -> bool:
-    """Delete some of what is out of sight, so many messages at most; whether there may be more."""
+    """Delete some of what is out of sight, so many messages at most, and files of 8 MB or one that
+    is larger; whether there may be more."""
     hidden = select(sessions.c.id).where(sessions.c.user_id == NOBODY).limit(_SESSIONS_A_STEP)
     doomed = connection.scalars(hidden).all()
     if not doomed:
@@ -83,10 +88,11 @@ def purge(connection: Connection, most: int) -> bool:
         return False
     some = select(messages.c.id).where(messages.c.session_id.in_(doomed)).limit(most)
     gone = connection.execute(delete(messages).where(messages.c.id.in_(some))).rowcount
-    if gone < most and _purge_turns(connection, doomed) < _TURNS_A_STEP:
+    if gone == most or _purge_turns(connection, doomed) == _TURNS_A_STEP:
+        return True
+    if _purge_files(connection, doomed):
         # Their answers tell of the sessions and files.
         connection.execute(delete(idempotency_keys).where(idempotency_keys.c.turn_id.in_(doomed)))
-        connection.execute(delete(files).where(files.c.session_id.in_(doomed)))
         connection.execute(delete(sessions).where(sessions.c.id.in_(doomed)))
         connection.execute(
             update(users)
@@ -104,6 +110,17 @@ def _purge_turns(connection: Connection, doomed: Sequence[str]) -> int:
     connection.execute(delete(turn_logs).where(turn_logs.c.turn_id.in_(ids)))
     connection.execute(delete(turns).where(turns.c.id.in_(ids)))
     return len(ids)
+
+
+def _purge_files(connection: Connection, doomed: Sequence[str]) -> bool:
+    """Delete some files; whether these were all."""
+    some = select(files.c.id, files.c.size).where(files.c.session_id.in_(doomed))
+    ordered = some.order_by(files.c.session_id, files.c.created_at, files.c.id)
+    found = connection.execute(ordered.limit(_FILES_A_STEP)).all()
+    sizes = accumulate(row.size for row in found)
+    ids = [row.id for row, size in zip(found, sizes) if row is found[0] or size <= _BYTES_A_STEP]
+    connection.execute(delete(files).where(files.c.id.in_(ids)))
+    return len(ids) == len(found) < _FILES_A_STEP
 
 
 def _see_nobody(connection: Connection, count: int, now: datetime) -> None:

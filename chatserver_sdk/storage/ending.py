@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Column, Connection, bindparam, select, update
+from sqlalchemy import Column, ColumnElement, Connection, bindparam, literal_column, update
 
 from chatserver_sdk.models import ChatMessageRecord
 from chatserver_sdk.models.events import encode_log
 
+from .errors import TurnOver
 from .prepared import Prepared
 from .statistics import DayUsage, add_usage
 from .tables import day_of, messages, sessions, turn_logs, turns
 from .turn_records import TurnEnd
 
+_RUNNING: ColumnElement[str] = literal_column("'running'")
 _CLOSE = Prepared(
     update(turns)
-    .where(turns.c.id == bindparam("turn_id"))
-    .values(
+    # What another process has taken for dead and closed stays as that has left it.
+    .where(turns.c.id == bindparam("turn_id"), turns.c.state == _RUNNING).values(
         state=bindparam("new_state"),
         finish_reason=bindparam("new_reason"),
         error_code=bindparam("new_code"),
@@ -49,16 +52,21 @@ _MESSAGES = Prepared.insert(messages)
 
 
 def finish(connection: Connection, end: TurnEnd) -> None:
-    """Store the answer and how the turn ended, and add to the figures."""
+    """Store the answer and how the turn ended, and add to the figures.
+
+    Raises TurnOver for a turn that does not run; nothing of its end is stored then.
+    """
     finish_all(connection, [(end,)])
 
 
 def finish_all(connection: Connection, calls: Sequence[tuple[TurnEnd]]) -> list[None]:
-    """What finish() does, for each call."""
+    """What finish() does, for each call. Raises TurnOver, for all, where one of them does not run:
+    each has to be tried alone."""
     ends = [end for (end,) in calls]
+    if _CLOSE.run_all(connection, [_closing(end) for end in ends]) < len(ends):
+        raise TurnOver("the turn does not run any more; its end is not stored")
     for usage in _usage_of_days(ends):
         add_usage(connection, usage)
-    _CLOSE.run_all(connection, [_closing(end) for end in ends])
     logs = [{"turn_id": end.turn_id, "events": encode_log(end.log)} for end in ends]
     _LOGS.run_all(connection, logs)
     _MESSAGES.run_all(connection, [_answer_row(e, e.answer) for e in ends if e.answer is not None])
@@ -70,7 +78,7 @@ def finish_all(connection: Connection, calls: Sequence[tuple[TurnEnd]]) -> list[
 def finish_late(connection: Connection, ends: Sequence[TurnEnd]) -> None:
     """Store ends that could not be stored in their time, unless their turns have ended since."""
     for end in ends:
-        if connection.scalar(select(turns.c.state).where(turns.c.id == end.turn_id)) == "running":
+        with suppress(TurnOver):
             finish(connection, end)
 
 

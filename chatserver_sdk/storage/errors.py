@@ -13,6 +13,10 @@ class StoreUnavailable(StoreError):
     code = "store_unavailable"
 
 
+class StoreInUse(StoreUnavailable):
+    """Another server has the database to itself."""
+
+
 class Unstorable(StoreError):
     """What is to be written does not fit the database; nothing of it was."""
 
@@ -23,6 +27,10 @@ class Refused(StoreError):
 
 class NotFound(Refused):
     """There is no such record, or it belongs to somebody else."""
+
+
+class TurnOver(Refused):
+    """A turn that is to be ended does not run: it was ended before, or its process taken for dead."""
 
 
 class Conflict(Refused):

@@ -90,14 +90,18 @@ class Prepared:
         finally:
             cursor.close()
 
-    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
         """Carry out a change for each of the rows, which have the same keys; what is inserted has
-        these columns, and the others are empty."""
+        these columns, and the others are empty. How many rows it touched."""
         if not rows:
-            return
+            return 0
         compiled = self._for(connection.dialect, tuple(rows[0]))
         values = compiled.values_of_all(rows)
-        self._execute(connection, compiled, values, is_many=True).close()
+        cursor = self._execute(connection, compiled, values, is_many=True)
+        try:
+            return int(cursor.rowcount)
+        finally:
+            cursor.close()
 
     def _execute(
         self, connection: Connection, compiled: _Compiled, values: Any, is_many: bool = False

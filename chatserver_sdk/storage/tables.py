@@ -120,6 +120,7 @@ sessions = Table(
     Index("ix_sessions_latest", "user_id", "updated_at", "id"),
     # The order that nothing changes: what pages by key goes through.
     Index("ix_sessions_opened", "user_id", "created_at", "id"),
+    Index("ix_sessions_status", "user_id", "status", "created_at", "id"),
 )
 
 # One question and its answer. At most one of a session runs at a time; the index holds that.
@@ -273,6 +274,7 @@ audit_entries = Table(
     Column("hash", String(64), nullable=False),
     # What the log is filtered by, each in the log's own order.
     Index("ix_audit_entries_user", "user_id", "seq"),
+    Index("ix_audit_entries_done", "user_id", "action", "seq"),
     Index("ix_audit_entries_org", "org_id", "seq"),
     Index("ix_audit_entries_action", "action", "seq"),
     Index("ix_audit_entries_resource", "resource", "seq"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +16,17 @@ from postgres_server import Databases, postgres as postgres, postgres_url as pos
 from chatserver_process import ChatserverProcess, clean_environment
 from chatserver_sdk import ChatServerClient, ServiceUnavailableError
 from chatserver_sdk.exceptions import ChatServerError
+from chatserver_sdk.storage.engines import SERVING
 
 KEY = "csk-postgres-0123456789abcdef"
+WAITERS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database ="
+    " (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+CUT_OFF = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid NOT IN (%s, %s)"
+)
 
 
 @contextmanager
@@ -105,3 +115,42 @@ def test_a_database_that_is_gone_for_a_while(
             assert client.list_sessions("ada").total == 2
         assert process.end() == 0
         assert "chatserver:chatserver" not in process.errors
+
+
+def test_a_store_that_another_server_has_taken(postgres_url: str, tmp_path: Path) -> None:
+    """A server that lost its lock to another one stops with a sentence, and leaves what that one
+    has made of its turns."""
+    with served(postgres_url, tmp_path, CHATSERVER_BOOTSTRAP_KEY=KEY) as (process, base_url):
+        with ChatServerClient(KEY, base_url, max_retries=0) as client, other(postgres_url) as taker:
+            slow = client.create_completion(
+                "echo", "a b c", stream=True, user="ada", variables={"delay": 30}
+            )
+            next(iter(slow))
+            taker()
+            with pytest.raises(ChatServerError):
+                list(slow)
+            assert process.wait() == 1
+        errors = process.errors
+    assert "another chatserver has taken the database" in errors
+    assert "Traceback" not in errors and "chatserver:chatserver" not in errors
+    assert turns(postgres_url) == [("interrupted", "another")]
+
+
+@contextmanager
+def other(url: str) -> Iterator[Callable[[], None]]:
+    """What another server does: waits for the lock, and closes the turns when it has it. The call
+    cuts off who has the lock."""
+    closing = "UPDATE turns SET state = 'interrupted', finish_reason = 'another'"
+    with psycopg.connect(url, autocommit=True) as waiting, ThreadPoolExecutor(1) as pool:
+        got = pool.submit(waiting.execute, f"SELECT {SERVING}")
+        with psycopg.connect(url, autocommit=True) as own:
+            here = (waiting.info.backend_pid, own.info.backend_pid)
+
+            def take() -> None:
+                while own.execute(WAITERS).fetchone() == (0,):
+                    pass
+                own.execute(CUT_OFF, here)
+                got.result()
+                waiting.execute(closing)
+
+            yield take

@@ -218,3 +218,42 @@ def test_a_running_turn_does_not_keep_a_session(db: Db) -> None:
     purge(db)
 
     assert {**counts(db), "users": 0} == dict.fromkeys((*CONTENT, "users"), 0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "steps"),
+    [
+        ([1, 1], [2]),
+        ([5_000_000, 5_000_000, 1], [1, 2]),
+        ([9_000_000, 9_000_000], [1, 1]),
+        ([8_000_000], [1]),
+        ([0] * 120, [50, 50, 20]),
+    ],
+)
+def test_files_go_in_small_steps(db: Db, sizes: list[int], steps: list[int]) -> None:
+    """Some megabytes at a time, or one file; their sessions go with the last of them."""
+    ids = [new_id(), new_id()]
+    for session_id in ids:
+        converse(db, "ada", session_id)
+    rows = [
+        {
+            "id": f"{place:036}",
+            "session_id": ids[0],
+            "filename": "f",
+            "content_type": "text/plain",
+            "size": size,
+            "created_at": NOW,
+            "content": b"",
+        }
+        for place, size in enumerate(sizes)
+    ]
+    db.write(lambda connection: connection.execute(tables.files.insert(), rows).rowcount)
+    hide_user(db)
+
+    left, gone = len(sizes), []
+    counted = select(func.count()).select_from(tables.files)
+    while db.write(deletion.purge, 500):
+        before, left = left, db.read(lambda connection: connection.scalar(counted))
+        gone.append(before - left)
+        assert (left == 0) == (counts(db)["sessions"] == 0)
+    assert gone == steps

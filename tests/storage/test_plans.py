@@ -120,6 +120,41 @@ def test_pages_of_sessions_are_not_sorted(sqlite_db: Db, arguments: dict[str, An
     assert "ix_sessions_opened" in str(lines) and "TEMP B-TREE" not in str(lines)
 
 
+@pytest.mark.parametrize("behind", [None, (NOW, new_id())])
+def test_pages_of_one_status_are_not_looked_for(sqlite_db: Db, behind: Any) -> None:
+    """The index has the sessions of a user and a status, and no others are passed over."""
+    arguments = {"user_id": "ada", "behind": behind, "most": 10, "status": "archived"}
+    lines = sqlite_db.write(plans_of, chat_sessions.list_from, arguments)
+
+    assert "ix_sessions_status (user_id=? AND status=?" in str(lines)
+    assert "TEMP B-TREE" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "index"),
+    [
+        ({"user_id": "ada", "action": "admin.*"}, "ix_audit_entries_done (user_id=? AND action=?"),
+        ({"user_id": "ada", "action": "admin.x"}, "ix_audit_entries_done (user_id=? AND action=?"),
+        ({"user_id": "ada", "resource_id": "x"}, "ix_audit_entries_resource_id (resource_id=?"),
+        (
+            {"user_id": "ada", "resource": "admin", "action": "admin.x", "resource_id": "x"},
+            "ix_audit_entries_resource_id (resource_id=?",
+        ),
+        ({"user_id": "ada"}, "ix_audit_entries_user (user_id=?"),
+    ],
+)
+@pytest.mark.parametrize("offset", [0, 9])
+def test_what_is_rare_is_looked_for(
+    sqlite_db: Db, chosen: dict[str, str], index: str, offset: int
+) -> None:
+    """Of the indexes that a filter could take, the one with the fewest entries behind it."""
+    sqlite_db.write(audit.record, "admin.x", by="a", now=NOW, resource="admin", resource_id="x")
+    arguments = {"limit": 9, "offset": offset, "filters": AuditFilters(**chosen)}
+    lines = sqlite_db.write(plans_of, audit.list_entries, arguments)
+
+    assert index in str(lines) and "TEMP B-TREE" not in str(lines)
+
+
 def test_an_older_database_gets_its_indexes(tmp_path: Path) -> None:
     """One of the first revision is brought up to date with what it holds."""
     path = tmp_path / "store.db"

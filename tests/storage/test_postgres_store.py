@@ -15,7 +15,7 @@ from store_records import Db, planned
 from test_lock import HOLDER
 
 from chatserver_sdk.server import Settings
-from chatserver_sdk.storage import StoreUnavailable, sessions
+from chatserver_sdk.storage import StoreInUse, StoreUnavailable, sessions
 from chatserver_sdk.storage.location import file_of, name_of
 from chatserver_sdk.storage.lock import exclusive
 
@@ -235,3 +235,34 @@ def test_the_lock_of_a_broken_connection(postgres: Databases, postgres_url: str)
     """The block ends as it would have without."""
     with exclusive(postgres_url):
         postgres.disconnect(postgres_url)
+
+
+def test_a_lost_lock_is_taken_again(postgres: Databases, postgres_url: str) -> None:
+    """Whoever looks in time has it again; nobody else gets it then."""
+    with exclusive(postgres_url) as hold:
+        hold.look()
+        postgres.disconnect(postgres_url)
+        hold.look()
+        with pytest.raises(StoreInUse), exclusive(postgres_url):
+            raise AssertionError("it was locked")
+        postgres.disconnect(postgres_url)
+        postgres.close_doors(postgres_url, closed=True)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="not currently accepting") as caught:
+                hold.look()
+            assert not isinstance(caught.value, StoreInUse)
+        postgres.close_doors(postgres_url, closed=False)
+        hold.look()
+        with pytest.raises(StoreInUse), exclusive(postgres_url):
+            raise AssertionError("it was locked")
+
+
+def test_a_lost_lock_that_another_has(postgres: Databases, postgres_url: str) -> None:
+    """Who looks is told, each time; and has it again when the other one has ended."""
+    with exclusive(postgres_url) as hold:
+        postgres.disconnect(postgres_url)
+        with exclusive(postgres_url):
+            for _ in range(2):
+                with pytest.raises(StoreInUse, match="in use by another"):
+                    hold.look()
+        hold.look()

@@ -18,9 +18,9 @@ def add(db: Db, email: str, workos_id: str | None = None, **fields: Any) -> str:
     return db.write(admins.add_admin, workos_id=workos_id, email=email, **given)
 
 
-def remove(db: Db, email: str) -> None:
+def remove(db: Db, email: str, by: str = "root@x") -> None:
     """Take the role away."""
-    db.write(admins.remove_admin, email=email, by="root@x", now=NOW)
+    db.write(admins.remove_admin, email=email, by=by, now=NOW)
 
 
 def emails(db: Db) -> list[str]:
@@ -105,6 +105,23 @@ def test_nobody_locks_everybody_out(db: Db) -> None:
     store_key(db, other, hash="h3")
     db.write(admins.remove_admin, email="a@x", by="a@x", now=NOW)
     assert emails(db) == ["b@x"]
+
+
+def test_nobody_takes_the_last_key_from_another(db: Db) -> None:
+    """Also who came without a key, as with a token, leaves somebody who holds one; where nobody
+    holds one there is none to be left."""
+    own = add(db, "a@x")
+    for email in ("b@x", "c@x"):
+        add(db, email, now=NOW + SECOND)
+    remove(db, "c@x", by="b@x")
+    store_key(db, own, hash="h1")
+
+    with pytest.raises(Conflict, match="with a key") as caught:
+        remove(db, "a@x", by="b@x")
+
+    assert caught.value.code == "last_admin"
+    assert emails(db) == ["a@x", "b@x"]
+    remove(db, "b@x", by="b@x")
 
 
 @pytest.mark.parametrize("email", ["nobody@x", "", "former@x", "A@X"])
@@ -219,7 +236,7 @@ def test_a_key_has_its_role(db: Db, role: Role) -> None:
 
 def test_a_demoted_administrators_keys_are_users_keys(db: Db) -> None:
     """With the role gone, an old key gives no more than its holder has."""
-    add(db, "root@x")
+    store_key(db, add(db, "root@x"), hash="h0")
     principal_id = add(db, "a@x")
     store_key(db, principal_id)
     store_key(db, principal_id, Role.SERVICE, "h2")

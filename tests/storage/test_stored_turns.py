@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -22,6 +23,7 @@ from chatserver_sdk.models.events import (
 from chatserver_sdk.storage import (
     Conflict,
     NotFound,
+    TurnOver,
     beginning,
     sessions,
     statistics,
@@ -103,6 +105,27 @@ def test_what_is_settled_late_is_settled_once(db: Db) -> None:
     states = {turn.id: turn.state for turn in rows(db, tables.turns)}
     assert states == {done.turn_id: "completed", gone.turn_id: "running", lost.turn_id: "failed"}
     assert [day.requests for day in rows(db, tables.usage_days)] == [2]
+
+
+def test_what_does_not_run_is_not_ended(db: Db) -> None:
+    """The end of a turn that another process has closed is refused and writes nothing; those that
+    end in the same moment are stored."""
+    dead, alive = planned("dead"), [planned(f"alive {count}") for count in range(3)]
+    late = ended(dead, db.ask(dead), "too late")
+    db.write(turns.interrupt_running, NOW + SECOND)
+    ends = [ended(plan, db.ask(plan)) for plan in alive]
+
+    async def all_at_once() -> list[Any]:
+        writing = [db.store.write(turns.finish, end) for end in (ends[0], late, *ends[1:], late)]
+        return await asyncio.gather(*writing, return_exceptions=True)
+
+    failures = [one for one in asyncio.run(all_at_once()) if one is not None]
+    assert [type(one) for one in failures] == [TurnOver, TurnOver]
+    states = {turn.id: (turn.state, turn.ended_at) for turn in rows(db, tables.turns)}
+    assert states.pop(dead.turn_id) == ("interrupted", NOW + SECOND)
+    assert [state for state, _ in states.values()] == ["completed"] * 3
+    assert transcript(db, dead.session.id) == ["dead"]
+    assert [day.requests for day in rows(db, tables.usage_days)] == [3]
 
 
 def test_a_failed_turn_leaves_its_question(db: Db) -> None:
