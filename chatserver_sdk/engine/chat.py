@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chatserver_sdk._ids import new_id
-from chatserver_sdk.agents import Question
+from chatserver_sdk.agents import Agent, Question
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     Message,
@@ -37,7 +37,6 @@ from .shelf import Shelf
 from .speaking import run_agent
 from .stopping import Stopping, shutting_down
 from .tally import Tally
-from .transcript import choose_new
 from .turn import Turn
 
 if TYPE_CHECKING:
@@ -289,7 +288,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
 
     async def _end_turns(self, wanted: Callable[[Turn], bool]) -> None:
         doomed = list(filter(wanted, self._tasks))
-        ends = [asyncio.ensure_future(turn.end()) for turn in doomed]
+        ends = [asyncio.ensure_future(self._ended(turn)) for turn in doomed]
         for turn in doomed:
             self._stop(turn)
         if ends:
@@ -317,15 +316,20 @@ class ChatService(Histories, Messages, Stopping, Settling):
         turn.emit(TurnStarted())
         question = asked.question if context is None else replace(asked.question, messages=context)
         self._ends[turn] = partial(self._end, turn, question, next_index)
-        try:
-            outcome = await run_agent(turn, asked.agent, question)
-        except asyncio.CancelledError:
-            outcome = self._stopped()
-        if turn.is_stopping:
-            # Also an agent that takes being stopped for an end like any other was stopped.
-            outcome = replace(self._stopped(), usage=outcome.usage)
+        outcome = await self._speak(turn, asked.agent, question)
         if not turn.is_ending:
             await self._end(turn, question, next_index, outcome)
+
+    async def _speak(self, turn: Turn, agent: Agent, question: Question) -> Outcome:
+        if turn.is_stopping:
+            # While it was being begun.
+            return self._stopped()
+        try:
+            outcome = await run_agent(turn, agent, question)
+        except asyncio.CancelledError:
+            return self._stopped()
+        # Also an agent that takes being stopped for an end like any other was stopped.
+        return replace(self._stopped(), usage=outcome.usage) if turn.is_stopping else outcome
 
     async def _end(self, turn: Turn, question: Question, next_index: int, outcome: Outcome) -> None:
         turn.is_ending = True
@@ -347,7 +351,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
             return None, 0
         await self._store_late()
         planned = plan(asked, turn, self._context_size, claim)
-        begun = await self._store.write(turns.begin, planned, choose_new)
+        begun = await self._store_beginning(turn, planned)
         if claim is not None:
             self._keys.forget(claim.key, claim.freed_by)
         return begun.context, begun.next_index

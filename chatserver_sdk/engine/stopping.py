@@ -7,6 +7,7 @@ import logging
 from abc import ABC
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 from chatserver_sdk.models.events import TurnCancelled, TurnFailed
 
@@ -55,7 +56,7 @@ class Stopping(ABC):
         self._shelf.rest(turn)
         if self._on_end is not None:
             self._on_end(turn)
-        # Stopped before it could begin: whoever asked still waits for an answer.
+        # The server stops before it could begin: whoever asked still waits for an answer.
         if begun is not None and not begun.done():
             begun.set_exception(shutting_down())
 
@@ -65,10 +66,23 @@ class Stopping(ABC):
         if turn.is_ending or turn.is_stopping or (task := self._tasks.get(turn)) is None:
             return
         turn.is_stopping = True
+        if turn not in self._ends and not self._closing:
+            # It is being begun. What is written of that stays written, so it ends behind it.
+            return
         task.cancel()
         if not self._closing:
             loop = asyncio.get_running_loop()
             loop.call_later(self._cancel_patience, self._end_without_agent, turn)
+
+    async def _ended(self, turn: Turn) -> None:
+        """Return when a turn has ended, or could not begin."""
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(turn.end())]
+        if (task := self._tasks.get(turn)) is not None:
+            waiting.append(task)
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting[0].cancel()
 
     def _stop_unread(self, turn: Turn, visits: int) -> None:
         # Where somebody has come and gone since, there is a later time to look.
