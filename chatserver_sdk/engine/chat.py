@@ -146,8 +146,9 @@ class ChatService(Histories, Messages, Stopping, Settling):
                 retry_after=1,
             )
         if self._limits is not None:
-            session_id = asked.session_id if asked.names_session else None
-            self._limits.check_question(asked.user_id, session_id)
+            # Each asker's own count: whose session it is, is known later.
+            place = f"{asked.user_id or asked.principal.id} {asked.session_id}"
+            self._limits.check_question(asked.user_id, place if asked.names_session else None)
 
     async def _ask_once(self, asked: Asked, key: Key) -> Turn:
         claim = Claim(key)
