@@ -9,8 +9,10 @@ from abc import ABC
 from chatserver_sdk.models import ChatMessageRecord
 from chatserver_sdk.models.events import Event, MessageStored, TurnFailed, Usage
 from chatserver_sdk.storage import Refused, Store, StoreUnavailable, turns
+from chatserver_sdk.storage.session_metadata import MetadataTooLong
 
 from . import clock
+from .errors import metadata_too_long
 from .outcome import Outcome, end_of
 from .tally import Tally
 from .transcript import choose_new
@@ -28,9 +30,11 @@ class Settling(ABC):
     _unstored: dict[str, turns.TurnEnd]
 
     async def _store_beginning(self, turn: Turn, plan: turns.TurnPlan) -> turns.BegunTurn:
-        """Store the question. Raises what the store raises."""
+        """Store the question. Raises InvalidRequest, and what the store raises."""
         try:
             return await self._store.write(turns.begin, plan, choose_new)
+        except MetadataTooLong as exc:
+            raise metadata_too_long(exc) from exc
         except Refused:
             raise
         except BaseException as exc:
