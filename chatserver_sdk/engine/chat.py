@@ -33,6 +33,7 @@ from .messages import Messages
 from .outcome import Outcome, answer_of, count
 from .running import Running
 from .settling import Settling, report
+from .shares import Shares
 from .shelf import Shelf
 from .speaking import run_agent
 from .stopping import Stopping, shutting_down
@@ -59,9 +60,10 @@ class ChatService(Histories, Messages, Stopping, Settling):
 
     resume_window: as of Settings. context_size: how many messages agents see. patience: seconds
     that an agent is given to stop when the service closes; cancel_patience: when its turn is
-    cancelled. on_disconnect, disconnect_grace, most_waiting: as of Settings. limits: how often may be asked;
-    max_running: how many turns run at once; longest_message: in characters. on_end: is told of
-    each turn that has ended.
+    cancelled. on_disconnect, disconnect_grace, most_waiting: as of Settings. limits: how often
+    may be asked; max_running: how many turns run at once, max_running_each: of one user's;
+    longest_message: in characters; longest_turn: in seconds, 0: for ever. on_end: is told of each
+    turn that has ended.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class ChatService(Histories, Messages, Stopping, Settling):
         on_disconnect: str = CONTINUE,
         disconnect_grace: float = 5.0,
         most_waiting: int = 0,
+        max_running_each: int = 100,
+        longest_turn: float = 3600.0,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -92,6 +96,8 @@ class ChatService(Histories, Messages, Stopping, Settling):
         self._on_disconnect = on_disconnect
         self._disconnect_grace = disconnect_grace
         self._running = Running(most_waiting)
+        self._shares = Shares(max_running_each)
+        self._longest_turn = longest_turn
         self._ends: dict[Turn, Callable[[Outcome], Awaitable[None]]] = {}
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
         self._shelf = Shelf(resume_window, self._let_go)
@@ -145,6 +151,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
                 "too_many_turns",
                 retry_after=1,
             )
+        self._shares.check(asked.principal)
         if self._limits is not None:
             # Each asker's own count: whose session it is, is known later.
             place = f"{asked.user_id or asked.principal.id} {asked.session_id}"
@@ -188,6 +195,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
         )
         turn.stops_unread = (asked.on_disconnect or self._on_disconnect) == CANCEL
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._shares.take(turn, asked.principal)
         # In a task of its own from the first write on: a caller that is cancelled in between
         # must not leave a turn behind that runs for ever.
         self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun, claim))
@@ -324,13 +332,14 @@ class ChatService(Histories, Messages, Stopping, Settling):
     async def _speak(self, turn: Turn, agent: Agent, question: Question) -> Outcome:
         if turn.is_stopping:
             # While it was being begun.
-            return self._stopped()
+            return self._stopped(turn)
         try:
-            outcome = await run_agent(turn, agent, question)
+            with self._timed(turn):
+                outcome = await run_agent(turn, agent, question)
         except asyncio.CancelledError:
-            return self._stopped()
+            return self._stopped(turn)
         # Also an agent that takes being stopped for an end like any other was stopped.
-        return replace(self._stopped(), usage=outcome.usage) if turn.is_stopping else outcome
+        return replace(self._stopped(turn), usage=outcome.usage) if turn.is_stopping else outcome
 
     async def _end(self, turn: Turn, question: Question, next_index: int, outcome: Outcome) -> None:
         turn.is_ending = True

@@ -180,6 +180,14 @@ def test_so_many_answers_at_once() -> None:
     assert (caught.value.code, refused.headers["Retry-After"]) == ("too_many_turns", "1")
 
 
+def test_an_answer_that_takes_too_long() -> None:
+    """500 with a code of its own."""
+    with serving(EndlessAgent(), max_turn_seconds=0.01) as api:
+        answer = api.ask("x", model="endless", user="ada")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "turn_too_long")
+
+
 def test_a_message_that_is_too_long() -> None:
     """It is refused by its place, whatever it is made of."""
     with serving(max_message_chars=10) as api:

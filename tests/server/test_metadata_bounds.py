@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from server_wire import Api, check_refusal, serving
 from session_wire import open_session
+
 from chatserver_sdk.server.routes.session_chat import SESSIONS
 
 # {"a":"..."} around it are eight bytes.
