@@ -17,10 +17,11 @@ from chatserver_sdk.models import (
     Principal,
     Role,
 )
+from chatserver_sdk.storage import session_metadata
 from chatserver_sdk.storage.idempotency import Claim
 from chatserver_sdk.storage.turns import TurnPlan
 
-from .errors import Forbidden, InvalidRequest
+from .errors import Forbidden, InvalidRequest, metadata_too_long
 from .turn import Turn
 
 # Keys of a request's metadata that have a meaning; the others are kept with the session.
@@ -132,7 +133,7 @@ def again(asked: Asked, failed: Turn) -> Asked:
 
 
 def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None) -> TurnPlan:
-    """What is to be stored of it before the agent runs."""
+    """What is to be stored of it before the agent runs. Raises InvalidRequest."""
     assert asked.user_id is not None
     now = turn.started_at
     metadata = asked.request.metadata or {}
@@ -163,7 +164,13 @@ def plan(asked: Asked, turn: Turn, context_size: int, claim: Claim | None = None
 def _kept(asked: Asked, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What the session keeps of it; what is said to one that was opened by itself is no
     description of that."""
-    return {k: v for k, v in metadata.items() if k not in _MEANT} if asked.opens else {}
+    kept = {k: v for k, v in metadata.items() if k not in _MEANT} if asked.opens else {}
+    try:
+        if kept:
+            session_metadata.check_length(kept)
+    except session_metadata.MetadataTooLong as exc:
+        raise metadata_too_long(exc) from exc
+    return kept
 
 
 def on_disconnect_of(metadata: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chatserver_sdk._ids import new_id
-from chatserver_sdk.agents import Question
+from chatserver_sdk.agents import Agent, Question
 from chatserver_sdk.models import (
     ChatCompletionRequest,
     Message,
@@ -33,11 +33,11 @@ from .messages import Messages
 from .outcome import Outcome, answer_of, count
 from .running import Running
 from .settling import Settling, report
+from .shares import Shares
 from .shelf import Shelf
 from .speaking import run_agent
 from .stopping import Stopping, shutting_down
 from .tally import Tally
-from .transcript import choose_new
 from .turn import Turn
 
 if TYPE_CHECKING:
@@ -60,9 +60,10 @@ class ChatService(Histories, Messages, Stopping, Settling):
 
     resume_window: as of Settings. context_size: how many messages agents see. patience: seconds
     that an agent is given to stop when the service closes; cancel_patience: when its turn is
-    cancelled. on_disconnect, disconnect_grace, most_waiting: as of Settings. limits: how often may be asked;
-    max_running: how many turns run at once; longest_message: in characters. on_end: is told of
-    each turn that has ended.
+    cancelled. on_disconnect, disconnect_grace, most_waiting: as of Settings. limits: how often
+    may be asked; max_running: how many turns run at once, max_running_each: of one user's;
+    longest_message: in characters; longest_turn: in seconds, 0: for ever. on_end: is told of each
+    turn that has ended.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class ChatService(Histories, Messages, Stopping, Settling):
         on_disconnect: str = CONTINUE,
         disconnect_grace: float = 5.0,
         most_waiting: int = 0,
+        max_running_each: int = 100,
+        longest_turn: float = 3600.0,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -93,6 +96,8 @@ class ChatService(Histories, Messages, Stopping, Settling):
         self._on_disconnect = on_disconnect
         self._disconnect_grace = disconnect_grace
         self._running = Running(most_waiting)
+        self._shares = Shares(max_running_each)
+        self._longest_turn = longest_turn
         self._ends: dict[Turn, Callable[[Outcome], Awaitable[None]]] = {}
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
         self._shelf = Shelf(resume_window, self._let_go)
@@ -146,9 +151,11 @@ class ChatService(Histories, Messages, Stopping, Settling):
                 "too_many_turns",
                 retry_after=1,
             )
+        self._shares.check(asked.principal)
         if self._limits is not None:
-            session_id = asked.session_id if asked.names_session else None
-            self._limits.check_question(asked.user_id, session_id)
+            # Each asker's own count: whose session it is, is known later.
+            place = f"{asked.user_id or asked.principal.id} {asked.session_id}"
+            self._limits.check_question(asked.user_id, place if asked.names_session else None)
 
     async def _ask_once(self, asked: Asked, key: Key) -> Turn:
         claim = Claim(key)
@@ -190,6 +197,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
         )
         turn.stops_unread = (asked.on_disconnect or self._on_disconnect) == CANCEL
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._shares.take(turn, asked.principal)
         # In a task of its own from the first write on: a caller that is cancelled in between
         # must not leave a turn behind that runs for ever.
         self._tasks[turn] = asyncio.create_task(self._conduct(turn, asked, begun, claim))
@@ -291,7 +299,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
 
     async def _end_turns(self, wanted: Callable[[Turn], bool]) -> None:
         doomed = list(filter(wanted, self._tasks))
-        ends = [asyncio.ensure_future(turn.end()) for turn in doomed]
+        ends = [asyncio.ensure_future(self._ended(turn)) for turn in doomed]
         for turn in doomed:
             self._stop(turn)
         if ends:
@@ -319,15 +327,21 @@ class ChatService(Histories, Messages, Stopping, Settling):
         turn.emit(TurnStarted())
         question = asked.question if context is None else replace(asked.question, messages=context)
         self._ends[turn] = partial(self._end, turn, question, next_index)
-        try:
-            outcome = await run_agent(turn, asked.agent, question)
-        except asyncio.CancelledError:
-            outcome = self._stopped()
-        if turn.is_stopping:
-            # Also an agent that takes being stopped for an end like any other was stopped.
-            outcome = replace(self._stopped(), usage=outcome.usage)
+        outcome = await self._speak(turn, asked.agent, question)
         if not turn.is_ending:
             await self._end(turn, question, next_index, outcome)
+
+    async def _speak(self, turn: Turn, agent: Agent, question: Question) -> Outcome:
+        if turn.is_stopping:
+            # While it was being begun.
+            return self._stopped(turn)
+        try:
+            with self._timed(turn):
+                outcome = await run_agent(turn, agent, question)
+        except asyncio.CancelledError:
+            return self._stopped(turn)
+        # Also an agent that takes being stopped for an end like any other was stopped.
+        return replace(self._stopped(turn), usage=outcome.usage) if turn.is_stopping else outcome
 
     async def _end(self, turn: Turn, question: Question, next_index: int, outcome: Outcome) -> None:
         turn.is_ending = True
@@ -349,7 +363,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
             return None, 0
         await self._store_late()
         planned = plan(asked, turn, self._context_size, claim)
-        begun = await self._store.write(turns.begin, planned, choose_new)
+        begun = await self._store_beginning(turn, planned)
         if claim is not None:
             self._keys.forget(claim.key, claim.freed_by)
         return begun.context, begun.next_index

@@ -55,3 +55,8 @@ class RateLimited(EngineError):
 
 class Unavailable(RateLimited):
     """What it takes is not there, or not free, at the moment."""
+
+
+def metadata_too_long(reason: Refused) -> InvalidRequest:
+    """The refusal of metadata that a session has no room for."""
+    return InvalidRequest(str(reason), "metadata_too_long", "metadata")

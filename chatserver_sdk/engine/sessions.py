@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -20,7 +19,7 @@ from chatserver_sdk.models import (
     Role,
     UpdateSessionRequest,
 )
-from chatserver_sdk.storage import NotFound, Store, audit, chat_sessions, files
+from chatserver_sdk.storage import NotFound, Store, audit, chat_sessions, files, session_metadata
 from chatserver_sdk.storage.idempotency import Answer, Key
 
 from . import clock
@@ -28,7 +27,7 @@ from .asking import on_disconnect_of
 from .catalogue import Catalogue
 from .chat import ChatService
 from .cursors import decode_cursor, encode_cursor
-from .errors import Forbidden, InvalidRequest
+from .errors import Forbidden, InvalidRequest, metadata_too_long
 from .messages import own_session
 
 R = TypeVar("R")
@@ -232,7 +231,9 @@ def _checked(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata that can be stored and means something. Raises InvalidRequest."""
     on_disconnect_of(metadata)
     try:
-        json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+        session_metadata.check_length(metadata)
+    except session_metadata.MetadataTooLong as exc:
+        raise metadata_too_long(exc) from exc
     except (ValueError, RecursionError):
         raise InvalidRequest(
             "metadata holds what JSON or UTF-8 cannot write", "invalid_value", "metadata"

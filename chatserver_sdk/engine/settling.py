@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import ABC
 
 from chatserver_sdk.models import ChatMessageRecord
 from chatserver_sdk.models.events import Event, MessageStored, TurnFailed, Usage
-from chatserver_sdk.storage import Store, StoreUnavailable, TurnOver, turns
+from chatserver_sdk.storage import Refused, Store, StoreUnavailable, TurnOver, turns
+from chatserver_sdk.storage.session_metadata import MetadataTooLong
 
 from . import clock
+from .errors import metadata_too_long
 from .outcome import Outcome, end_of
 from .tally import Tally
-from .turn import FAILED, Turn
+from .transcript import choose_new
+from .turn import FAILED, INTERRUPTED, Turn
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +26,21 @@ class Settling(ABC):
 
     _store: Store
     _tally: Tally
-    # Ends that the store would not take, by the ids of their turns.
+    # Ends that are not known to be stored, by the ids of their turns.
     _unstored: dict[str, turns.TurnEnd]
+
+    async def _store_beginning(self, turn: Turn, plan: turns.TurnPlan) -> turns.BegunTurn:
+        """Store the question. Raises InvalidRequest, and what the store raises."""
+        try:
+            return await self._store.write(turns.begin, plan, choose_new)
+        except MetadataTooLong as exc:
+            raise metadata_too_long(exc) from exc
+        except Refused:
+            raise
+        except BaseException as exc:
+            # Nobody knows whether it was stored, and its session would be busy for ever.
+            self._unstored[turn.id] = end_of(turn, _never_begun(exc))
+            raise
 
     async def _settle(self, turn: Turn, outcome: Outcome, answer: ChatMessageRecord | None) -> None:
         """Store the answer, then say that it is whole."""
@@ -72,6 +89,14 @@ class Settling(ABC):
         for end in ends:
             # Somebody else who asks at the same moment may have been faster.
             self._unstored.pop(end.turn_id, None)
+
+
+def _never_begun(reason: BaseException) -> Outcome:
+    if isinstance(reason, asyncio.CancelledError):
+        stopped = TurnFailed("the server was stopped before it began", "interrupted", 503)
+        return Outcome(stopped, INTERRUPTED)
+    lost = TurnFailed("the question could not be stored", "store_unavailable", 503)
+    return Outcome(lost, FAILED)
 
 
 def report(exc: Exception, sentence: str) -> None:

@@ -64,6 +64,7 @@ class Turn:
         self.resting_weight = 0
         self.is_ending = False
         self.is_stopping = False
+        self.is_overdue = False
         self.stops_unread = False
         self.visits = 0
         self._watchers: set[Callable[[], object]] = set()

@@ -92,6 +92,8 @@ def _chat(
         resume_window=settings.resume_window,
         limits=limits,
         max_running=settings.max_running_turns,
+        max_running_each=settings.max_running_turns_per_user,
+        longest_turn=settings.max_turn_seconds,
         longest_message=settings.max_message_chars,
         on_end=metrics.count_turn,
         on_disconnect=settings.on_disconnect,

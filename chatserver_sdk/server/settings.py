@@ -144,6 +144,12 @@ class Settings:
     max_running_turns: int = setting(
         1000, "How many answers may be on their way at once.", between=_WHOLE
     )
+    max_running_turns_per_user: int = setting(
+        100, "How many of them may be one user's, asked for with a user's key.", between=_WHOLE
+    )
+    max_turn_seconds: float = setting(
+        3600.0, "Seconds after which an answer is ended as too long; 0: never.", between=_SECONDS
+    )
     max_message_chars: int = setting(4_000_000, "The longest text of one message.", between=_WHOLE)
     rate_limit_key: str | None = setting(
         None, "How often may be asked with one key: 60/minute, or 5/second; 1000/hour."

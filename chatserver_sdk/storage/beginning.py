@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from chatserver_sdk.models import ChatSession, Message, SessionStatus
 
-from . import chat_sessions, idempotency
+from . import chat_sessions, idempotency, session_metadata
 from . import sessions as session_verbs
 from .errors import Conflict, NotFound, Refused
 from .idempotency import Place, Taken
@@ -41,7 +41,7 @@ def begin(connection: Connection, plan: TurnPlan, choose_new: ChooseNew) -> Begu
 
     `choose_new` says which of the sent messages are new, given the stored ones. Raises NotFound
     for another user's session, Conflict while one of the session's turns runs and where the
-    session has ended, KeyTaken.
+    session has ended, MetadataTooLong, KeyTaken.
     """
     outcome = begin_all(connection, [(plan, choose_new)])[0]
     if isinstance(outcome, Refused):
@@ -134,6 +134,9 @@ def _open(connection: Connection, plan: TurnPlan, choose_new: ChooseNew, found: 
         _check_opening(plan)
         return _Opening(plan, None, [], choose_new([], plan.sent))
     _check_continuing(known, plan, is_busy=known.id in found.busy)
+    if plan.session.metadata:
+        # Many small additions make a long whole.
+        session_metadata.check_length({**known.metadata, **plan.session.metadata})
     context, new = _continued(connection, plan, choose_new)
     return _Opening(plan, known, context, new)
 

@@ -304,8 +304,11 @@ def test_who_asks_while_the_server_stops_is_told() -> None:
         asking = [asyncio.ensure_future(room.say("x")) for _ in range(3)]
         await laps()
         late = asyncio.ensure_future(room.say("x"))
-        await room.close()
+        closing = asyncio.ensure_future(room.close())
         results = await asyncio.gather(*asking, late, return_exceptions=True)
+        go_on.set()
+        await closing
+        assert await room.rows(tables.turns) == []
         assert all(isinstance(result, ShuttingDown) for result in results)
         return str(results[0])
 

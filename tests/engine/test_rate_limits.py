@@ -91,7 +91,9 @@ def test_rates_as_people_write_them() -> None:
     assert parse_limits(None, "x") == ()
 
 
-@pytest.mark.parametrize("name", ["max_running_turns", "max_message_chars"])
+@pytest.mark.parametrize(
+    "name", ["max_running_turns", "max_running_turns_per_user", "max_message_chars"]
+)
 def test_bounds_are_positive(name: str) -> None:
     """A server that may do nothing is a mistake."""
     with pytest.raises(ConfigurationError, match=name):

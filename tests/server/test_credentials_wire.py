@@ -144,6 +144,18 @@ def test_too_many_requests(name: str) -> None:
     assert other.status_code == (429 if name == "rate_limit_key" else 200)
 
 
+def test_a_stranger_uses_up_no_session() -> None:
+    """Whoever may not ask in a session is not counted there."""
+    session = {"metadata": {"session_id": "00000000-0000-4000-8000-000000000001"}}
+    with serving(rate_limit_session="2/hour") as api:
+        asked = [
+            api.ask("x", user=user, **session).status_code
+            for user in ("ada", "eve", "eve", "eve", "ada", "ada")
+        ]
+
+    assert asked == [200, 404, 404, 429, 200, 429]
+
+
 def test_the_client_knows_how_long_to_wait() -> None:
     """As a RateLimitError with retry_after."""
     with serving(rate_limit_key="1/hour") as api:
@@ -166,6 +178,14 @@ def test_so_many_answers_at_once() -> None:
             stream.close()
 
     assert (caught.value.code, refused.headers["Retry-After"]) == ("too_many_turns", "1")
+
+
+def test_an_answer_that_takes_too_long() -> None:
+    """500 with a code of its own."""
+    with serving(EndlessAgent(), max_turn_seconds=0.01) as api:
+        answer = api.ask("x", model="endless", user="ada")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "turn_too_long")
 
 
 def test_a_message_that_is_too_long() -> None:

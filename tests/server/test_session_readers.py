@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from asgi_exchange import Exchange, application, ask, laps, run
 from scripted_agents import EndlessAgent, Gate, ScriptedAgent
+from server_wire import COMPLETIONS, request
 
 from chatserver_sdk.models import CreateSessionRequest
 from chatserver_sdk.server.app import ChatServerApp
@@ -42,6 +43,29 @@ def test_a_reader_that_leaves_a_silent_turn(stream: bool) -> None:
             exchange = Exchange(body(stream=stream, **CANCEL))
             asking = asyncio.ensure_future(ask(app, exchange, f"{path}/chat"))
             session_id = path.rpartition("/")[2]
+            while (turn := app.services.chat._running.find(session_id)) is None:
+                await asyncio.sleep(0)
+            while not turn.readers:
+                await asyncio.sleep(0)
+            exchange.hang_up()
+            await turn.end()
+            await asking
+            return turn.state
+
+    assert run(work) == "cancelled"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_reader_that_leaves_a_silent_completion(stream: bool) -> None:
+    """The same for a completion that is somebody's history."""
+
+    async def work() -> str:
+        async with application(ScriptedAgent(NEVER, name="silent"), disconnect_grace=0.0) as app:
+            session_id = "00000000-0000-4000-8000-000000000001"
+            metadata = {**CANCEL["metadata"], "session_id": session_id}
+            sent = request("x", model="silent", user="ada", stream=stream, metadata=metadata)
+            exchange = Exchange(json.dumps(sent).encode())
+            asking = asyncio.ensure_future(ask(app, exchange, COMPLETIONS))
             while (turn := app.services.chat._running.find(session_id)) is None:
                 await asyncio.sleep(0)
             while not turn.readers:

@@ -69,7 +69,8 @@ class Completions:
             if request.stream:
                 await send_events(turn, Chunks(turn), headers, receive, send)
                 return
-            end = await (turn.end() if turn.is_stored else read_end(turn, receive))
+            goes_on = turn.is_stored and not turn.stops_unread
+            end = await (turn.end() if goes_on else read_end(turn, receive))
         if end is not None:
             status, answer = _whole(turn, end)
             self._services.chat.release(turn)
