@@ -281,7 +281,7 @@ def test_five_hundred_turns_at_once() -> None:
         await laps()
         return all(running), stopped == turns, len(room._tasks), len(room._ends)
 
-    found = in_session(ScriptedAgent("a ", NEVER), script=script)
+    found = in_session(ScriptedAgent("a ", NEVER), script=script, max_running_each=500)
     assert found == (True, True, 0, 0)
 
 
