@@ -103,6 +103,7 @@ class ChatService(Histories, Messages, Stopping, Settling):
         self._shelf = Shelf(resume_window, self._let_go)
         self._keys = IdempotencyKeys()
         self._unstored: dict[str, turns.TurnEnd] = {}
+        self._hiding = asyncio.Lock()
         self._closing = False
         self._limits = limits
         self._max_running = max_running

@@ -37,6 +37,8 @@ class Histories(ABC):
     """What ChatService does with recorded sessions."""
 
     _store: Store
+    # Nothing is purged between its hiding and the ends of the turns that began before.
+    _hiding: asyncio.Lock
 
     @abstractmethod
     async def _end_turns(self, wanted: Callable[[Turn], bool]) -> None:
@@ -101,11 +103,13 @@ class Histories(ABC):
         if found is None or not is_there or not principal.may_act_for(found.user_id):
             raise _no_session(session_id)
         await self._end_turns(lambda turn: turn.session_id == session_id)
-        await self._store.write(
-            deletion.hide_session, session_id, found.user_id, by=principal.label, now=clock.now()
-        )
-        # One more may have begun before the session was out of sight.
-        await self._end_turns(lambda turn: turn.session_id == session_id)
+        by, owner = principal.label, found.user_id
+        async with self._hiding:
+            await self._store.write(
+                deletion.hide_session, session_id, owner, by=by, now=clock.now()
+            )
+            # One more may have begun before the session was out of sight.
+            await self._end_turns(lambda turn: turn.session_id == session_id)
         await self._purge()
 
     async def delete_user(self, principal: Principal, user_id: str) -> UserDeletion:
@@ -117,10 +121,11 @@ class Histories(ABC):
         if principal.role != Role.ADMIN and principal.user_id != user_id:
             raise Forbidden("only the user and administrators may delete a user", "wrong_user")
         await self._end_turns(lambda turn: turn.user_id == user_id)
-        deleted = await self._store.write(
-            deletion.hide_user, user_id, by=principal.label, now=clock.now()
-        )
-        await self._end_turns(lambda turn: turn.user_id == user_id)
+        async with self._hiding:
+            deleted = await self._store.write(
+                deletion.hide_user, user_id, by=principal.label, now=clock.now()
+            )
+            await self._end_turns(lambda turn: turn.user_id == user_id)
         await self._purge()
         return deleted
 
@@ -167,7 +172,10 @@ class Histories(ABC):
         await self._find(session.id, session.user_id)
 
     async def _purge(self) -> None:
-        while await self._store.write(deletion.purge, _MESSAGES_A_PURGE):
+        has_more = True
+        while has_more:
+            async with self._hiding:
+                has_more = await self._store.write(deletion.purge, _MESSAGES_A_PURGE)
             await asyncio.sleep(0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -136,3 +136,25 @@ def test_closing_while_a_question_is_stored() -> None:
         return await states(room)
 
     assert in_patient_room(ScriptedAgent("a"), work) == ["interrupted"]
+
+
+def test_asking_and_deleting_side_by_side() -> None:
+    """Each answer is whole or cancelled; none is lost under a deletion, and none stays behind."""
+
+    async def ask(room: Room) -> set[str]:
+        return {(await (await room.say("x", by=ADA)).end()).type for _ in range(40)}
+
+    async def delete(room: Room) -> None:
+        for _ in range(15):
+            with suppress(NotFound):
+                await room.delete_user(ADMIN, "ada")
+
+    async def work(room: Room) -> Any:
+        deletions = [asyncio.ensure_future(delete(room)) for _ in range(4)]
+        ends = await asyncio.gather(*(ask(room) for _ in range(16)))
+        await asyncio.gather(*deletions)
+        return set().union(*ends), set(await states(room))
+
+    ends, left = in_patient_room(ScriptedAgent("a"), work)
+    assert ends <= {"turn_completed", "turn_cancelled"}
+    assert left <= {"completed", "cancelled"}
