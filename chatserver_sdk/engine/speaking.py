@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from copy import copy
@@ -34,6 +35,9 @@ _PAUSE = 0.001
 # What an agent thinks counts as well. Words may be empty, so there is a bound on both.
 _LONGEST_ANSWER = 8_000_000
 _MOST_EVENTS = 500_000
+# Of an exception in the log; a negative number of frames is the innermost ones.
+_LONGEST_CHAIN = 5
+_MOST_FRAMES = -20
 
 
 async def run_agent(turn: Turn, agent: Agent, question: Question) -> Outcome:
@@ -41,10 +45,22 @@ async def run_agent(turn: Turn, agent: Agent, question: Question) -> Outcome:
     try:
         async with aclosing(agent.answer(question)) as saying:
             return await _listen(turn, saying)
-    except (Exception, SystemExit):
-        # An agent is anybody's code: what it raises ends its turn and nothing else.
-        _log.exception("agent %s failed in turn %s", agent.name, turn.id)
+    except (Exception, SystemExit) as exc:
+        # An agent is anybody's code: what it raises ends its turn and nothing else. What it says
+        # may repeat what people said, so the log has its kind and its places only.
+        _log.error("agent %s failed in turn %s: %s", agent.name, turn.id, _wordless(exc))
         return Outcome(TurnFailed("the agent failed; its answer ends here"), FAILED)
+
+
+def _wordless(exc: BaseException | None) -> str:
+    """The kinds and places of an exception and of what it came from."""
+    lines: list[str] = []
+    for _ in range(_LONGEST_CHAIN):
+        if exc is None:
+            break
+        lines += [type(exc).__name__, *traceback.format_tb(exc.__traceback__, _MOST_FRAMES)]
+        exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 async def _listen(turn: Turn, saying: AsyncIterator[str | Event]) -> Outcome:

@@ -20,6 +20,7 @@ from chatserver_sdk import __version__
 from chatserver_sdk.agents import Agent
 from chatserver_sdk.agents.backends.echo import EchoAgent
 from chatserver_sdk.agents.backends.eliza import ElizaAgent
+from chatserver_sdk.engine import InvalidRequest
 from chatserver_sdk.storage import Store, StoreUnavailable
 
 from . import visits
@@ -210,6 +211,9 @@ def _http_refusal(request: Request, exc: Any) -> Response:
     if exc.status_code == 404:
         # Not request.url: that is put together with the Host header, which may be anything.
         return refusal(404, f"there is nothing at {request.scope['path']}")
+    if isinstance(exc.__cause__, (RecursionError, UnicodeError)):
+        # What FastAPI says of JSON that its reader gave up on.
+        return response_for(InvalidRequest("the body cannot be read as JSON", "invalid_json"))
     return response_for(exc)
 
 

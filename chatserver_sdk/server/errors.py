@@ -64,7 +64,7 @@ def response_for(exc: Exception) -> Response:
     for kind, status, word in _STATUS_FOR:
         if isinstance(exc, kind):
             detail = ErrorDetail(
-                _shorten(str(exc)),
+                _shorten(getattr(exc, "sentence", None) or str(exc)),
                 type=word,
                 code=getattr(exc, "code", None) or _CODES.get(status),
                 param=getattr(exc, "param", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ class Services:
     door: Doorkeeper
     metrics: Metrics
     sessions: SessionService
+    # The question to the store that /health/ready waits for, whoever asked first.
+    probe: asyncio.Future[None] | None = None
 
     @classmethod
     def over(cls, store: Store, settings: Settings, agents: Sequence[Agent]) -> Services:

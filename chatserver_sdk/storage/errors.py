@@ -8,9 +8,16 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be opened, read or written at the moment. `code` is for programs."""
+    """The database cannot be opened, read or written at the moment. `code` is for programs.
+
+    sentence: for everybody. The text adds what the driver says, which may name hosts: for logs.
+    """
 
     code = "store_unavailable"
+
+    def __init__(self, sentence: str, reason: str | None = None) -> None:
+        super().__init__(sentence if reason is None else f"{sentence}: {reason}")
+        self.sentence = sentence
 
 
 class StoreInUse(StoreUnavailable):

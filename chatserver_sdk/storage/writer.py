@@ -254,9 +254,9 @@ def translated(exc: Exception, what: str = "the database failed") -> Exception:
     orig = getattr(exc, "orig", None)
     diagnosis = getattr(orig, "diag", None)
     if diagnosis is None:
-        failure = StoreUnavailable(f"{what}: {orig or type(exc).__name__}")
+        failure = StoreUnavailable(what, str(orig or type(exc).__name__))
         failure.__cause__ = exc
         return failure
     # PostgreSQL's own text goes on with the row that was to be written, so it is not the cause.
     reason = diagnosis.message_primary or " ".join(str(orig).split())
-    return StoreUnavailable(f"{what}: {reason}")
+    return StoreUnavailable(what, reason)

@@ -108,12 +108,15 @@ def test_a_database_that_is_gone_for_a_while(
             client.create_completion("echo", "one", user="ada")
             postgres.close_doors(postgres_url, closed=True)
             postgres.disconnect(postgres_url)
-            with pytest.raises(ServiceUnavailableError, match="the database failed"):
+            with pytest.raises(ServiceUnavailableError, match="the database failed") as caught:
                 client.create_completion("echo", "two", user="ada")
+            # The driver's words are the operator's: they name the host.
+            assert "127.0.0.1" not in str(caught.value) and "connection" not in str(caught.value)
             postgres.close_doors(postgres_url, closed=False)
             client.create_completion("echo", "three", user="ada")
             assert client.list_sessions("ada").total == 2
         assert process.end() == 0
+        assert "not currently accepting connections" in process.errors
         assert "chatserver:chatserver" not in process.errors
 
 

@@ -275,7 +275,10 @@ def test_bad_administrators(api: Api, body: bytes, status: int, param: str | Non
     """Nobody is made administrator by a body that is not in order."""
     answer = api.post(body, f"{PLATFORM}/admins", **{"Content-Type": "application/json"})
 
-    assert check_refusal(answer, status)["param"] == param
+    error = check_refusal(answer, status)
+    assert error["param"] == param
+    is_json = body not in (b"{", b"\xff", b"[" * 100_000)
+    assert (error["code"] == "invalid_json") != is_json and error["code"] is not None
     assert api.get(f"{PLATFORM}/admins").json()["count"] == 1
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asgi_exchange import Exchange, application, ask, run
@@ -55,6 +58,33 @@ def test_a_store_that_is_gone() -> None:
     before, after, live = run(work)
     assert (before.status, after.status, live.status) == (200, 503, 200)
     assert after.error["message"] == "the store does not answer"
+
+
+def test_a_store_that_hangs() -> None:
+    """However many ask whether it is ready, the store is asked once; when it answers, all know."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang(connection: Any) -> None:
+        begun.set()
+        go_on.wait()
+
+    async def work() -> Any:
+        async with application() as app:
+            store = app.services.store
+            hanging = asyncio.ensure_future(store.read(hang))
+            await asyncio.to_thread(begun.wait)
+            late = await asyncio.gather(*(is_ready(app) for _ in range(20)))
+            asked = store.waiting()
+            go_on.set()
+            await hanging
+            return late, asked, await is_ready(app)
+
+    assert run(work) == ([503] * 20, 1, 200)
+
+
+async def is_ready(app: Any) -> int:
+    """The status of the answer to who asks whether it is ready."""
+    return (await ask(app, Exchange(b""), "/health/ready", "GET")).status
 
 
 def test_a_table_that_is_gone(tmp_path: Path) -> None:

@@ -228,6 +228,8 @@ def test_every_change_is_a_generation(db: Db) -> None:
     db.write(keys.touch, {key.id: NOW})
     db.read(keys.list_keys, most=9)
     assert not is_new()
+    create(db, "h2", Role.ADMIN, email="root@x")
+    assert is_new()
     db.write(admins.remove_admin, email="b@x", by="root@x", now=NOW)
     assert is_new()
     db.write(keys.revoke, key.id, by=None, now=NOW + timedelta(days=1))

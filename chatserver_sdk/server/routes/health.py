@@ -7,11 +7,12 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from chatserver_sdk import __version__
-from chatserver_sdk.storage import StoreError, pulse
+from chatserver_sdk.storage import pulse
 
 from ..doorkeeper import ADMINS
 from ..errors import json_response, refusal
 from ..metrics import CONTENT_TYPE
+from ..services import Services
 from .access import Everybody, Server, bearer
 
 router = APIRouter(tags=["health"])
@@ -37,12 +38,25 @@ async def ready(server: Server) -> Response:
     with a sentence. Needs no key."""
     if server.chat.is_closing:
         return refusal(503, "the server is stopping")
-    try:
-        await asyncio.wait_for(server.store.read(pulse.feel), _PATIENCE)
-    except (StoreError, TimeoutError, asyncio.TimeoutError):
+    if not await _answers(server):
         # Why is for the operator's log: this answer is everybody's.
         return refusal(503, "the store does not answer")
     return json_response(200, {"status": "ready"})
+
+
+async def _answers(server: Services) -> bool:
+    """Whether the store answers in time. It is asked once for all who wait: where the database
+    hangs, each question would hold up one of its few readers."""
+    if server.probe is None or server.probe.done():
+        server.probe = asyncio.ensure_future(server.store.read(pulse.feel))
+        server.probe.add_done_callback(_failure)
+    probe = server.probe
+    done, _ = await asyncio.wait({probe}, timeout=_PATIENCE)
+    return bool(done) and _failure(probe) is None
+
+
+def _failure(probe: asyncio.Future[None]) -> BaseException | None:
+    return asyncio.CancelledError() if probe.cancelled() else probe.exception()
 
 
 @router.get("/metrics", dependencies=[bearer, Everybody])
