@@ -26,7 +26,7 @@ def shut(raw: Any) -> None:
         raw.shutdown()
         return
     with suppress(*_GONE):
-        # urllib3 cannot end TLS within TLS, as it is through a proxy of https; the socket below can.
+        # urllib3 cannot end TLS within TLS, as through a proxy of https; the socket below can.
         socket.socket.shutdown(raw._fp.fp.raw._sock.socket, socket.SHUT_RD)
 
 

@@ -242,9 +242,10 @@ def _proxies(url: str, own: Any, merged: Any) -> dict[str, Any]:
     proxy = select_proxy(url, own)
     proxy = select_proxy(url, merged) if proxy is None else proxy
     if proxy and not is_proxy(proxy):
+        where = without_userinfo(urljoin(url, "/")).rstrip("/")
         raise ConfigurationError(
-            f"the proxy for the server at {without_userinfo(urljoin(url, '/')).rstrip('/')} cannot be"
-            " used: it must look like http://proxy.example:3128"
+            f"the proxy for the server at {where} cannot be used: it must look like"
+            " http://proxy.example:3128"
         )
     scheme, host, _ = origin(url)
     # The most exact key, which nothing that requests adds comes before.

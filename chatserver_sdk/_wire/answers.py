@@ -74,8 +74,7 @@ class StreamedAnswer:
             return ""
         chunk = self._decode(event)
         if not isinstance(chunk, dict):
-            self._raise_failed_in(chunk)
-            return ""
+            return self._add_list(chunk)
         self.chunk = chunk
         self._note(chunk)
         choices = chunk.get("choices")
@@ -133,11 +132,12 @@ class StreamedAnswer:
             if isinstance(choice, dict):
                 self._add_choice(choice)
 
-    def _raise_failed_in(self, chunks: Any) -> None:
-        """Some gateways wrap an error in a list."""
+    def _add_list(self, chunks: Any) -> str:
+        """Some gateways wrap an error in a list; nothing else of the kind says anything."""
         for said in chunks if isinstance(chunks, list) else ():
             if is_error(said):
                 raise errors.stream_error_from(said, partial=self.text, metadata=self.metadata)
+        return ""
 
     def _raise_failed(self, chunk: dict[str, Any]) -> None:
         if (said := error_in_choice(chunk)) is not None:
