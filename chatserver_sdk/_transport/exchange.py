@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -57,18 +58,19 @@ class Exchange:
         """A success: a stream's response, whose body is still to be read, or the whole answer."""
         if time.monotonic() >= call.due:
             return Failure(out_of_time(call), Ending.FINAL)
+        handled = sys.exc_info()[1]
         try:
             result = self._within_time(call)
         except BaseException as exc:
             # An interrupt from the keyboard is no failure, and carries the key no further either.
-            forget_locals(exc)
+            forget_locals(exc, handled)
             raise
         finally:
             if call.interrupt is not None:
                 call.interrupt.forget()
         if isinstance(result, Failure):
             # Here, where the frames have ended.
-            forget_locals(result.error)
+            forget_locals(result.error, handled)
         return result
 
     def _within_time(self, call: Call) -> requests.Response | RawResponse | Failure:

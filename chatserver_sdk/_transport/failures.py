@@ -49,9 +49,12 @@ def failure_of(exc: Exception, call: Call, attempt: Attempt) -> Failure:
     return failure
 
 
-def forget_locals(error: BaseException) -> None:
-    """Leave nothing in the frames that led to an error: headers are there, and bodies."""
-    known: set[int] = set()
+def forget_locals(error: BaseException, handled: BaseException | None) -> None:
+    """Leave nothing in the frames that led to an error: headers are there, and bodies.
+
+    handled: what the caller was dealing with when they called; its frames are theirs.
+    """
+    known = {id(handled)}
     waiting: list[BaseException | None] = [error]
     while waiting:
         exc = waiting.pop()

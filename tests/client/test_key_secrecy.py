@@ -168,3 +168,22 @@ def test_an_interrupt_from_the_keyboard(
     with pytest.raises(KeyboardInterrupt) as caught:
         call(client)
     assert_secret_in_frames(api_key, caught.value)
+
+
+def test_a_callers_own_failure_keeps_its_frames(
+    wire_server: WireServer, client: ChatServerClient
+) -> None:
+    """Who calls while they deal with another error finds all of it again."""
+    wire_server.answers([Cut()])
+
+    def fail() -> None:
+        mine = "theirs to keep"
+        raise KeyError(mine)
+
+    try:
+        fail()
+    except KeyError as handled:
+        with pytest.raises(ChatServerError):
+            client.list_models()
+        shown = traceback.TracebackException.from_exception(handled, capture_locals=True)
+    assert "mine = 'theirs to keep'" in "".join(shown.format())
